@@ -1,0 +1,1 @@
+//! Tests, demo and benches that start real Envoy.

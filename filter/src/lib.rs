@@ -1,0 +1,1 @@
+//! The Proxy-Wasm filter that picks the endpoint inside Envoy.

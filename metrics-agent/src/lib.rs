@@ -1,0 +1,1 @@
+//! Discovers endpoints, scrapes their metrics and pushes pool state to gateways.

@@ -1,0 +1,2 @@
+//! The `zerohop-agent` command.
+fn main() {}

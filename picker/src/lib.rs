@@ -1,0 +1,33 @@
+//! The routing decision of zerohop: which endpoint of an InferencePool gets this request.
+//!
+//! Pure by construction: no I/O, no clock, no randomness of its own, no host calls, no async.
+//! Time comes in as [`Millis`], randomness as [`Entropy`], so that the filter in Envoy's V8, the
+//! simulator, the tests and the benches all run the very same decision and can replay it.
+//!
+//! ```text
+//!   PoolSnapshot (agent)      in-flight ledger (all workers of this Envoy)
+//!          \                     /
+//!           v                   v
+//!        PoolView { endpoints, local, now }    ---+
+//!                                                  |      Entropy (ties)
+//!   RequestFacts { model, prefix, size } --------> Picker --------------> Decision
+//!                                                                        { endpoints, reason }
+//! ```
+
+pub mod decision;
+pub mod endpoint;
+pub mod entropy;
+pub mod request;
+pub mod signal;
+pub mod snapshot;
+pub mod time;
+pub mod view;
+
+pub use decision::{Decision, MAX_CHOICES, Reason};
+pub use endpoint::{Endpoint, EndpointId, Health};
+pub use entropy::{Entropy, SplitMix64};
+pub use request::RequestFacts;
+pub use signal::{LoraState, Signal, Signals};
+pub use snapshot::{PoolSnapshot, SnapshotVersion};
+pub use time::Millis;
+pub use view::{InFlight, LocalState, PoolView};

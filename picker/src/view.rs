@@ -1,0 +1,33 @@
+//! What the picker looks at: endpoints, what this gateway itself knows of them, and the time.
+
+use crate::{endpoint::Endpoint, time::Millis};
+
+/// What this gateway (all workers of this Envoy) has sent to one endpoint and not yet seen end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InFlight {
+    /// Requests without an end yet.
+    pub requests: u32,
+    /// Their estimated prompt tokens.
+    pub tokens: u64,
+}
+
+/// What this gateway itself knows of one endpoint, whatever the agent says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalState {
+    /// Its own load there.
+    pub in_flight: InFlight,
+    /// Whether its own requests failed there of late (see [`crate::breaker`]); weighs like
+    /// [`crate::Health::Suspect`].
+    pub suspect: bool,
+}
+
+/// The state of a pool at the moment of a decision.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolView<'a> {
+    /// The members, as in [`crate::PoolSnapshot::endpoints`].
+    pub endpoints: &'a [Endpoint],
+    /// This gateway's own view of `endpoints`, index by index; a missing tail counts as default.
+    pub local: &'a [LocalState],
+    /// The moment of the decision.
+    pub now: Millis,
+}

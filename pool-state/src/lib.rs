@@ -1,0 +1,12 @@
+//! The push contract between agent and gateway, and the layout of the shared-data slots.
+//!
+//! ```text
+//!   agent --protobuf (proto)--> leader VM --slot bytes (slot)--> every worker VM
+//!              |                                  |
+//!              +-------- checked (convert) -------+----> picker::PoolSnapshot
+//! ```
+//!
+//! Everything that arrives is input: the conversions refuse what the contract does not allow and
+//! say which field and why.
+
+pub mod proto;
