@@ -9,4 +9,14 @@
 //! Everything that arrives is input: the conversions refuse what the contract does not allow and
 //! say which field and why.
 
+pub mod convert;
+pub mod error;
+pub mod gate;
+pub mod limits;
+pub mod mirror;
 pub mod proto;
+pub mod slot;
+
+pub use error::ContractError;
+pub use mirror::{Applied, PoolMirror};
+pub use slot::SlotError;

@@ -1,0 +1,75 @@
+//! The agent's side: the picker's types into messages.
+
+use std::sync::Arc;
+
+use picker::{Endpoint, Health, Millis, PoolSnapshot, Signal};
+
+use super::{id_to_proto, version_to_proto};
+use crate::proto;
+
+/// One endpoint as it travels at `now`: each signal with its age, saturating at 49 days.
+#[must_use]
+pub fn endpoint_to_proto(endpoint: &Endpoint, now: Millis) -> proto::Endpoint {
+    let signals = &endpoint.signals;
+    proto::Endpoint {
+        id: Some(id_to_proto(endpoint.id)),
+        health: health_to_proto(endpoint.health).into(),
+        weight: endpoint.weight,
+        waiting: gauge(signals.waiting, now),
+        running: gauge(signals.running, now),
+        kv_usage: gauge(signals.kv_usage, now),
+        lora: signals.lora.as_ref().map(|lora| proto::Lora {
+            active: names(&lora.value.active),
+            waiting: names(&lora.value.waiting),
+            registered: names(&lora.value.registered),
+            max: lora.value.max,
+            age_ms: age_ms(lora.taken_at, now),
+        }),
+        tokens_per_second: gauge(signals.tokens_per_second, now),
+        others_in_flight: gauge(
+            signals
+                .others_in_flight
+                .map(|others| Signal::new(others.value as f32, others.taken_at)),
+            now,
+        ),
+        kv_block_size: signals.kv_block_size,
+        kv_blocks: signals.kv_blocks,
+    }
+}
+
+/// A pool's whole state as it travels at `now`.
+#[must_use]
+pub fn snapshot_to_proto(snapshot: &PoolSnapshot, now: Millis) -> proto::Snapshot {
+    proto::Snapshot {
+        pool: snapshot.pool.clone(),
+        version: Some(version_to_proto(snapshot.version)),
+        endpoints: snapshot
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint_to_proto(endpoint, now))
+            .collect(),
+    }
+}
+
+fn health_to_proto(health: Health) -> proto::Health {
+    match health {
+        Health::Ready => proto::Health::Ready,
+        Health::Draining => proto::Health::Draining,
+        Health::Suspect => proto::Health::Suspect,
+    }
+}
+
+fn gauge(signal: Option<Signal<f32>>, now: Millis) -> Option<proto::Gauge> {
+    signal.map(|signal| proto::Gauge {
+        value: signal.value,
+        age_ms: age_ms(signal.taken_at, now),
+    })
+}
+
+fn age_ms(taken_at: Millis, now: Millis) -> u32 {
+    u32::try_from(now.since(taken_at)).unwrap_or(u32::MAX)
+}
+
+fn names(names: &[Arc<str>]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
