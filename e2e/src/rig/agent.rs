@@ -1,0 +1,187 @@
+//! The real agent as a child process.
+
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
+
+use super::{
+    artifacts,
+    error::RigError,
+    eventually::eventually,
+    ports::free_address,
+    process::{Process, Signal},
+    raw,
+    scratch::Scratch,
+};
+
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How an agent is configured.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Where gateways connect.
+    pub grpc: SocketAddr,
+    /// Where people look.
+    pub admin: SocketAddr,
+    /// Milliseconds between scrapes of one endpoint.
+    pub interval_ms: u64,
+    /// Pools by name, with their endpoints.
+    pub pools: Vec<(String, Vec<SocketAddr>)>,
+}
+
+impl AgentConfig {
+    /// One pool "default" of these endpoints, scraped every 200 ms, on free ports.
+    #[must_use]
+    pub fn new(endpoints: Vec<SocketAddr>) -> Self {
+        Self {
+            grpc: free_address(),
+            admin: free_address(),
+            interval_ms: 200,
+            pools: vec![("default".to_owned(), endpoints)],
+        }
+    }
+
+    /// The agent's YAML.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let mut text = format!(
+            "listen:\n  grpc: \"{}\"\n  admin: \"{}\"\nscrape:\n  interval: {}ms\npools:\n",
+            self.grpc, self.admin, self.interval_ms
+        );
+        // Writing to a String cannot fail.
+        for (name, endpoints) in &self.pools {
+            writeln!(text, "- name: {name}\n  engine: vllm\n  endpoints:").ok();
+            for endpoint in endpoints {
+                writeln!(text, "  - address: \"{endpoint}\"").ok();
+            }
+            if endpoints.is_empty() {
+                text.truncate(text.trim_end().len());
+                text.push_str(" []\n");
+            }
+        }
+        text
+    }
+}
+
+/// A running agent. Dropping it ends it.
+#[derive(Debug)]
+pub struct Agent {
+    config: AgentConfig,
+    process: Process,
+    scratch: Scratch,
+}
+
+impl Agent {
+    /// Starts the agent and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not come up; the error carries the end of its log.
+    pub async fn start(config: AgentConfig) -> Result<Self, RigError> {
+        let scratch = Scratch::new()?;
+        let process = launch(&config, &scratch)?;
+        let mut agent = Self {
+            config,
+            process,
+            scratch,
+        };
+        agent.wait_ready().await?;
+        Ok(agent)
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub const fn config(&self) -> &AgentConfig {
+        &self.config
+    }
+
+    /// The process.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Kills it as the kernel's out-of-memory killer would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Freezes it.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> Result<(), RigError> {
+        self.process.signal(Signal::Stop)
+    }
+
+    /// Thaws it.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> Result<(), RigError> {
+        self.process.signal(Signal::Continue)
+    }
+
+    /// Starts it again with the same configuration, after a kill.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart(&mut self) -> Result<(), RigError> {
+        self.process.kill();
+        self.process = launch(&self.config, &self.scratch)?;
+        self.wait_ready().await
+    }
+
+    /// Rewrites its configuration file, which it watches.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn reconfigure(&mut self, pools: Vec<(String, Vec<SocketAddr>)>) -> Result<(), RigError> {
+        self.config.pools = pools;
+        self.scratch
+            .write("agent.yaml", &self.config.yaml())
+            .map(|_| ())
+    }
+
+    /// A page of its admin interface.
+    ///
+    /// # Errors
+    /// When it is not answered with 200.
+    pub async fn page(&self, path: &str) -> Result<String, RigError> {
+        page(self.config.admin, path).await
+    }
+
+    async fn wait_ready(&mut self) -> Result<(), RigError> {
+        let admin = self.config.admin;
+        let waited = eventually("the agent is ready", START_LIMIT, || async {
+            page(admin, "/readyz").await.is_ok()
+        })
+        .await;
+        match (waited, self.process.ended()) {
+            (_, Some(status)) => Err(self.process.failure(format!("ended with {status}"))),
+            (Err(_), None) => Err(self.process.failure("did not become ready")),
+            (Ok(_), None) => Ok(()),
+        }
+    }
+}
+
+fn launch(config: &AgentConfig, scratch: &Scratch) -> Result<Process, RigError> {
+    let file = scratch.write("agent.yaml", &config.yaml())?;
+    Process::start(
+        "zerohop-agent",
+        &artifacts::agent()?,
+        ["run", "--config", &file.to_string_lossy()],
+        &[],
+        &scratch.path().join("agent.log"),
+    )
+}
+
+async fn page(admin: SocketAddr, path: &str) -> Result<String, RigError> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n");
+    let answer = raw::exchange(admin, request.as_bytes(), Duration::from_secs(2)).await?;
+    if answer.status == 200 {
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    } else {
+        Err(RigError::http(
+            format!("GET {path}"),
+            format!("status {}", answer.status),
+        ))
+    }
+}

@@ -1,0 +1,169 @@
+//! How a pod answers.
+
+use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, header::CONTENT_TYPE};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use tokio::time::sleep;
+use tokio_stream::StreamExt;
+use xxhash_rust::xxh64::Xxh64;
+
+use super::{Recorded, Shared, lock};
+
+/// What a pod does with a request once it has read it.
+#[derive(Debug, Clone, Default)]
+pub enum Answer {
+    /// 200 at once, with what was received.
+    #[default]
+    Echo,
+    /// 200 after a while.
+    Late(Duration),
+    /// Another status at once.
+    Status(u16),
+    /// 200 once [`super::Pod::release`] is called.
+    Hold,
+    /// Nothing, ever, as a frozen process.
+    Hang,
+    /// The connection is cut without an answer.
+    Cut,
+    /// An event stream of `chunks` events, `gap` apart.
+    Stream {
+        /// Events before `[DONE]`.
+        chunks: u32,
+        /// Time between them.
+        gap: Duration,
+    },
+}
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The cause of a cut connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unanswered {
+    #[error("cut on purpose")]
+    Cut,
+    #[error("the request broke off: {0}")]
+    Request(#[from] hyper::Error),
+}
+
+pub(super) async fn respond(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Body>, Unanswered> {
+    let behaviour = lock(&shared.behaviour).clone();
+    match request.uri().path() {
+        "/metrics" => {
+            shared.scrapes.fetch_add(1, Ordering::Relaxed);
+            let page = behaviour.metrics.page();
+            act(
+                &behaviour.metrics_answer,
+                page,
+                "text/plain; version=1.0.0",
+                &shared,
+            )
+            .await
+        }
+        "/v1/models" if request.method() == http::Method::GET => {
+            let models = behaviour.metrics.models();
+            act(
+                &behaviour.metrics_answer,
+                models,
+                "application/json",
+                &shared,
+            )
+            .await
+        }
+        "/health" => {
+            act(
+                &behaviour.metrics_answer,
+                String::new(),
+                "text/plain",
+                &shared,
+            )
+            .await
+        }
+        _ => {
+            shared.requests.fetch_add(1, Ordering::Relaxed);
+            let recorded = read(request).await?;
+            let echo = format!(
+                r#"{{"bytes":{},"digest":"{:016x}"}}"#,
+                recorded.bytes, recorded.digest
+            );
+            lock(&shared.recorded).push(recorded);
+            act(&behaviour.answer, echo, "application/json", &shared).await
+        }
+    }
+}
+
+async fn act(
+    answer: &Answer,
+    text: String,
+    content_type: &'static str,
+    shared: &Shared,
+) -> Result<Response<Body>, Unanswered> {
+    let mut released = shared.released.subscribe();
+    released.mark_unchanged();
+    let status = match answer {
+        Answer::Echo => 200,
+        Answer::Late(wait) => {
+            sleep(*wait).await;
+            200
+        }
+        Answer::Status(status) => *status,
+        Answer::Hold => {
+            // The sender lives as long as the pod; if it is gone the answer does not matter.
+            released.changed().await.ok();
+            200
+        }
+        Answer::Hang => std::future::pending().await,
+        Answer::Cut => return Err(Unanswered::Cut),
+        Answer::Stream { chunks, gap } => return Ok(events(*chunks, *gap)),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)).boxed_unsync());
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    Ok(response)
+}
+
+fn events(chunks: u32, gap: Duration) -> Response<Body> {
+    let numbered = tokio_stream::iter(0..chunks).then(move |number| async move {
+        sleep(gap).await;
+        format!("data: {{\"choices\":[{{\"index\":0,\"text\":\"token {number}\"}}]}}\n\n")
+    });
+    let done = tokio_stream::once("data: [DONE]\n\n".to_owned());
+    let frames = numbered
+        .chain(done)
+        .map(|text| Ok(Frame::data(Bytes::from(text))));
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        http::HeaderValue::from_static("text/event-stream"),
+    );
+    response
+}
+
+async fn read(request: Request<Incoming>) -> Result<Recorded, hyper::Error> {
+    let (head, mut body) = request.into_parts();
+    let mut hash = Xxh64::new(0);
+    let mut recorded = Recorded {
+        head,
+        bytes: 0,
+        digest: 0,
+        trailers: 0,
+    };
+    while let Some(frame) = body.frame().await {
+        let frame = frame?;
+        if let Some(data) = frame.data_ref() {
+            hash.update(data);
+            recorded.bytes += data.len() as u64;
+        } else if let Some(trailers) = frame.trailers_ref() {
+            recorded.trailers = trailers.len();
+        }
+    }
+    recorded.digest = hash.digest();
+    Ok(recorded)
+}

@@ -1,0 +1,25 @@
+//! What a pod was asked.
+
+use http::request::Parts;
+
+/// One request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Method, path and headers.
+    pub head: Parts,
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// xxh64 of the body with seed 0.
+    pub digest: u64,
+    /// How many trailer fields followed.
+    pub trailers: usize,
+}
+
+impl Recorded {
+    /// All values of a header, in order.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Vec<&[u8]> {
+        let values = self.head.headers.get_all(name);
+        values.iter().map(http::HeaderValue::as_bytes).collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! A child process with a captured log, ended when it is dropped.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use super::error::RigError;
+
+/// How many bytes of the log an error shows.
+const TAIL_BYTES: usize = 6_000;
+
+/// A running child process. Dropping it kills it, also while it is stopped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// The signals that the tests send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Ask for a graceful end.
+    Terminate,
+    /// Freeze.
+    Stop,
+    /// Thaw.
+    Continue,
+}
+
+impl Process {
+    /// Starts `program` with its output appended to `log`.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the program cannot be started.
+    pub fn start<A: AsRef<OsStr>>(
+        name: &str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+        log: &Path,
+    ) -> Result<Self, RigError> {
+        let open = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(log)
+                .map_err(RigError::io(format!("open {}", log.display())))
+        };
+        let child = Command::new(program)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(open()?)
+            .stderr(open()?)
+            .spawn()
+            .map_err(RigError::io(format!("start {}", program.display())))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_path_buf(),
+        })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has written so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The exit status once it has ended.
+    pub fn ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// Sends a signal. The shell's `kill` does it, which every system has and which needs no unsafe
+    /// code here.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) -> Result<(), RigError> {
+        let name = match signal {
+            Signal::Terminate => "TERM",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
+        };
+        let script = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh")
+            .args(["-c", &script])
+            .status()
+            .map_err(RigError::io(script.clone()))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failure(format!("cannot be signalled: `{script}` failed")))
+        }
+    }
+
+    /// Kills it and waits for its end, which frees its ports.
+    pub fn kill(&mut self) {
+        // Both fail only when it has ended already, which is what is wanted.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// When it has not ended within `limit`.
+    pub async fn wait(&mut self, limit: Duration) -> Result<String, RigError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            if let Some(status) = self.ended() {
+                return Ok(status);
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(self.failure(format!("has not ended within {limit:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// An error about this process with the end of its log.
+    #[must_use]
+    pub fn failure(&self, problem: impl Into<String>) -> RigError {
+        let log = self.log();
+        let mut start = log.len().saturating_sub(TAIL_BYTES);
+        while !log.is_char_boundary(start) {
+            start += 1;
+        }
+        RigError::Process {
+            name: self.name.clone(),
+            problem: problem.into(),
+            log: log.get(start..).unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("{}", self.failure("was running when the test failed"));
+        }
+    }
+}

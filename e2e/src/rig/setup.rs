@@ -1,0 +1,148 @@
+//! The usual set-up: some pods, an agent that scrapes them, an Envoy that routes to them.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    Agent, AgentConfig, Client, Envoy, EnvoyConfig, Pod, Protocol, RequestSpec, RigError,
+    artifacts, eventually,
+};
+
+/// What to set up.
+#[derive(Debug)]
+pub struct RigOptions {
+    /// Pods.
+    pub pods: usize,
+    /// Envoy's workers.
+    pub concurrency: u32,
+    /// Milliseconds between scrapes.
+    pub interval_ms: u64,
+    /// Whether the agent is started.
+    pub agent: bool,
+    /// Changes to Envoy's configuration before it starts.
+    pub change: fn(&mut EnvoyConfig) -> Result<(), RigError>,
+}
+
+impl Default for RigOptions {
+    fn default() -> Self {
+        Self {
+            pods: 3,
+            concurrency: 2,
+            interval_ms: 200,
+            agent: std::env::var_os("NOAGENT").is_none(),
+            change: |_| Ok(()),
+        }
+    }
+}
+
+/// A running set-up.
+#[derive(Debug)]
+pub struct Rig {
+    /// The pods, in the order in which Envoy and the agent know them.
+    pub pods: Vec<Pod>,
+    /// The agent, unless it was left out.
+    pub agent: Option<Agent>,
+    /// Envoy.
+    pub envoy: Envoy,
+    /// An HTTP/1.1 client.
+    pub client: Client,
+}
+
+impl Rig {
+    /// Starts everything and waits until the filter has taken the agent's first snapshot.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn start(options: RigOptions) -> Result<Self, RigError> {
+        let mut pods = Vec::new();
+        for _ in 0..options.pods {
+            pods.push(Pod::start().await?);
+        }
+        Self::with_pods(pods, options).await
+    }
+
+    /// The same around pods that exist already.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn with_pods(pods: Vec<Pod>, options: RigOptions) -> Result<Self, RigError> {
+        let members: Vec<SocketAddr> = pods.iter().map(Pod::address).collect();
+        let mut agent_config = AgentConfig::new(members.clone());
+        agent_config.interval_ms = options.interval_ms;
+        let grpc = agent_config.grpc;
+        let agent = if options.agent {
+            Some(Agent::start(agent_config).await?)
+        } else {
+            None
+        };
+        let mut config = base_config(&members, grpc)?;
+        (options.change)(&mut config)?;
+        let envoy = Envoy::start(config, options.concurrency).await?;
+        let client = Client::new(envoy.address(), Protocol::Http1);
+        let rig = Self {
+            pods,
+            agent,
+            envoy,
+            client,
+        };
+        if options.agent && options.pods > 0 {
+            rig.informed().await?;
+        }
+        Ok(rig)
+    }
+
+    /// Waits until every worker picks by the agent's signals.
+    ///
+    /// # Errors
+    /// When that does not happen within some seconds.
+    pub async fn informed(&self) -> Result<(), RigError> {
+        let admin = self.envoy.admin();
+        eventually(
+            "the filter has taken a snapshot",
+            Duration::from_secs(5),
+            || async move {
+                // More than one worker may serve the probes, so a few of them are sent.
+                for _ in 0..4 {
+                    let probe = RequestSpec::completion("tiny", "are you there?");
+                    self.client.send(probe).await.ok();
+                }
+                let stats = admin.stats("zerohop").await.unwrap_or_default();
+                picked_by_signals(&stats)
+            },
+        )
+        .await
+        .map_err(|error| self.envoy.process().failure(error.to_string()))?;
+        for pod in &self.pods {
+            drop(pod.take_recorded());
+        }
+        Ok(())
+    }
+
+    /// Requests begun per pod since the last call with the same `before`.
+    #[must_use]
+    pub fn requests(&self) -> Vec<u64> {
+        self.pods.iter().map(Pod::requests).collect()
+    }
+}
+
+/// The shipped configuration for these members and this agent.
+///
+/// # Errors
+/// When the shipped file or the filter is missing.
+pub fn base_config(members: &[SocketAddr], agent: SocketAddr) -> Result<EnvoyConfig, RigError> {
+    let mut config = EnvoyConfig::shipped()?;
+    config.members(members)?;
+    config.agent(agent)?;
+    config.wasm(&artifacts::filter_wasm()?)?;
+    config.show_upstream()?;
+    Ok(config)
+}
+
+fn picked_by_signals(stats: &std::collections::BTreeMap<String, u64>) -> bool {
+    ["best_score", "prefix_hit", "lora_affinity"]
+        .iter()
+        .any(|reason| {
+            stats
+                .iter()
+                .any(|(name, count)| name.contains(reason) && *count > 0)
+        })
+}
