@@ -1,1 +1,3 @@
 //! The Proxy-Wasm filter that picks the endpoint inside Envoy.
+
+pub mod body;

@@ -1,0 +1,384 @@
+//! Gathers the facts from the lexer's events.
+
+use super::{
+    ModelReading,
+    canonical::{CanonicalPrompt, Tag},
+    grammar::Literal,
+    lexer::Events,
+    member::{Member, PromptKey},
+    nesting::Container,
+    short_text::ShortText,
+};
+
+/// The longest usable model, in characters and in bytes of UTF-8.
+const MAX_MODEL_CHARS: usize = 256;
+const MAX_MODEL_BYTES: usize = 4 * MAX_MODEL_CHARS;
+
+/// What a token id counts as, in bytes of prompt text: the usual length of a token.
+const BYTES_PER_TOKEN_ID: u64 = 4;
+
+/// Where the text of the present token goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sink {
+    Nowhere,
+    /// A top-level key.
+    Key,
+    /// A key inside a prompt.
+    PromptKey,
+    /// A string inside a prompt, whose length counts as text or not.
+    PromptText {
+        counts: bool,
+    },
+    PromptNumber,
+    Model,
+    CacheSalt,
+    Limit,
+}
+
+/// What has been learned so far.
+#[derive(Debug, Clone)]
+pub(super) struct Collector {
+    strict_model: bool,
+    sink: Sink,
+    key: ShortText<64>,
+    member: Member,
+    /// Whether the value of a prompt member is being read.
+    inside_prompt: bool,
+    /// Where the value began: bytes of the body and of prompt text before it.
+    prompt_start: (u64, u64),
+    prompt_key: PromptKey,
+    /// The depth of the hint that is being skipped.
+    hint_depth: Option<u16>,
+    /// The canonical bytes before the present key, which may turn out to be a hint.
+    key_mark: usize,
+    model_keys: u32,
+    model_text: ShortText<MAX_MODEL_BYTES>,
+    limit_text: ShortText<24>,
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+
+    pub(super) model_reading: ModelReading,
+    pub(super) cache_salt: ShortText<256>,
+    pub(super) canonical: CanonicalPrompt,
+    /// Bytes of prompt text read, decoded.
+    pub(super) prompt_bytes: u64,
+    pub(super) stream: bool,
+    pub(super) choices: Option<u64>,
+}
+
+impl Collector {
+    /// Nothing learned yet; keeps `prefix_max_bytes` of the prompt.
+    pub(super) fn new(prefix_max_bytes: usize, strict_model: bool) -> Self {
+        Self {
+            strict_model,
+            sink: Sink::Nowhere,
+            key: ShortText::new(),
+            member: Member::Other,
+            inside_prompt: false,
+            prompt_start: (0, 0),
+            prompt_key: PromptKey::Text,
+            hint_depth: None,
+            key_mark: 0,
+            model_keys: 0,
+            model_text: ShortText::new(),
+            limit_text: ShortText::new(),
+            max_tokens: None,
+            max_completion_tokens: None,
+            max_output_tokens: None,
+            model_reading: ModelReading::Absent,
+            cache_salt: ShortText::new(),
+            canonical: CanonicalPrompt::new(prefix_max_bytes),
+            prompt_bytes: 0,
+            stream: false,
+            choices: None,
+        }
+    }
+
+    /// The model, if what was read may be used as one.
+    pub(super) fn model(&self) -> Option<&str> {
+        match self.model_reading {
+            ModelReading::Usable => core::str::from_utf8(self.model_text.kept()).ok(),
+            ModelReading::Absent | ModelReading::NotString | ModelReading::Unusable => None,
+        }
+    }
+
+    /// Whether the key `model` came more than once.
+    pub(super) const fn model_repeated(&self) -> bool {
+        self.model_keys > 1
+    }
+
+    /// The output limit that counts: chat's newer name wins over the older one, as in vLLM.
+    pub(super) fn max_tokens(&self) -> Option<u64> {
+        self.max_completion_tokens
+            .or(self.max_tokens)
+            .or(self.max_output_tokens)
+    }
+
+    /// Where the prompt value that is being read began: bytes of the body and of prompt text
+    /// before it. None between prompts.
+    pub(super) fn open_prompt(&self) -> Option<(u64, u64)> {
+        self.inside_prompt.then_some(self.prompt_start)
+    }
+
+    fn begin_member(&mut self, at: u64) {
+        self.member = Member::named(self.key.whole().unwrap_or_default());
+        match self.member {
+            Member::Model => {
+                self.model_keys = self.model_keys.saturating_add(1);
+                self.model_reading = ModelReading::Absent;
+            }
+            Member::Stream => self.stream = false,
+            Member::CacheSalt => self.cache_salt.clear(),
+            Member::MaxTokens
+            | Member::MaxCompletionTokens
+            | Member::MaxOutputTokens
+            | Member::Choices => self.set_limit(None),
+            Member::Prompt | Member::Tools => {
+                self.inside_prompt = true;
+                self.prompt_start = (at, self.prompt_bytes);
+                self.prompt_key = PromptKey::Text;
+                self.hint_depth = None;
+                self.canonical.tag(Tag::Key);
+                self.canonical.push(self.key.kept());
+            }
+            Member::Other => {}
+        }
+    }
+
+    fn set_limit(&mut self, limit: Option<u64>) {
+        match self.member {
+            Member::MaxTokens => self.max_tokens = limit,
+            Member::MaxCompletionTokens => self.max_completion_tokens = limit,
+            Member::MaxOutputTokens => self.max_output_tokens = limit,
+            Member::Choices => self.choices = limit,
+            Member::Model
+            | Member::Stream
+            | Member::CacheSalt
+            | Member::Prompt
+            | Member::Tools
+            | Member::Other => {}
+        }
+    }
+
+    /// Whether the present token belongs to the canonical prompt.
+    const fn emits(&self) -> bool {
+        self.inside_prompt && self.hint_depth.is_none()
+    }
+
+    fn begin_not_a_string(&mut self, depth: u16) {
+        if depth == 1 && self.member == Member::Model {
+            self.model_reading = ModelReading::NotString;
+        }
+    }
+
+    const fn end_value(&mut self, depth: u16) {
+        self.sink = Sink::Nowhere;
+        if depth == 1 {
+            self.inside_prompt = false;
+        }
+    }
+}
+
+impl Events for Collector {
+    fn open(&mut self, depth: u16, container: Container) {
+        self.begin_not_a_string(depth.saturating_sub(1));
+        if self.emits() {
+            self.canonical.tag(match container {
+                Container::Object => Tag::ObjectStart,
+                Container::Array => Tag::ArrayStart,
+            });
+        }
+    }
+
+    fn close(&mut self, depth: u16, container: Container) {
+        if self.hint_depth.is_some_and(|hint| depth < hint) {
+            self.hint_depth = None;
+        }
+        // The end of a member's value is left out: the next turn of a chat goes on there.
+        if depth > 1 && self.emits() {
+            self.canonical.tag(match container {
+                Container::Object => Tag::ObjectEnd,
+                Container::Array => Tag::ArrayEnd,
+            });
+        }
+        self.end_value(depth);
+    }
+
+    fn key_start(&mut self, depth: u16) {
+        if self.hint_depth.is_some_and(|hint| depth <= hint) {
+            self.hint_depth = None;
+        }
+        if depth == 1 {
+            self.key.clear();
+            self.sink = Sink::Key;
+        } else if self.emits() {
+            self.key.clear();
+            self.key_mark = self.canonical.mark();
+            self.canonical.tag(Tag::Key);
+            self.sink = Sink::PromptKey;
+        }
+    }
+
+    fn key_end(&mut self, depth: u16, at: u64) {
+        match self.sink {
+            Sink::Key => self.begin_member(at),
+            Sink::PromptKey => {
+                self.prompt_key = PromptKey::named(self.key.whole().unwrap_or_default());
+                if self.prompt_key == PromptKey::Hint {
+                    self.canonical.rewind(self.key_mark);
+                    self.hint_depth = Some(depth);
+                } else if self.member == Member::Tools {
+                    self.prompt_bytes += self.key.kept().len() as u64;
+                }
+            }
+            Sink::Nowhere
+            | Sink::PromptText { .. }
+            | Sink::PromptNumber
+            | Sink::Model
+            | Sink::CacheSalt
+            | Sink::Limit => {}
+        }
+        self.sink = Sink::Nowhere;
+    }
+
+    fn string_start(&mut self, depth: u16) {
+        self.sink = if self.emits() {
+            self.canonical.tag(Tag::Text);
+            Sink::PromptText {
+                counts: self.prompt_key == PromptKey::Text || self.member == Member::Tools,
+            }
+        } else if depth == 1 && self.member == Member::Model {
+            self.model_text.clear();
+            Sink::Model
+        } else if depth == 1 && self.member == Member::CacheSalt {
+            Sink::CacheSalt
+        } else {
+            Sink::Nowhere
+        };
+    }
+
+    fn string_end(&mut self, depth: u16) {
+        if self.sink == Sink::Model {
+            self.model_reading = if self.model_text.whole().is_some_and(is_usable_model) {
+                ModelReading::Usable
+            } else {
+                ModelReading::Unusable
+            };
+        }
+        self.end_value(depth);
+    }
+
+    fn number_start(&mut self, depth: u16) {
+        self.begin_not_a_string(depth);
+        self.sink = if self.emits() {
+            self.canonical.tag(Tag::Number);
+            Sink::PromptNumber
+        } else if depth == 1 {
+            self.limit_text.clear();
+            Sink::Limit
+        } else {
+            Sink::Nowhere
+        };
+    }
+
+    fn number_end(&mut self, depth: u16) {
+        match self.sink {
+            Sink::PromptNumber => self.prompt_bytes += BYTES_PER_TOKEN_ID,
+            Sink::Limit => {
+                let limit = self
+                    .limit_text
+                    .whole()
+                    .and_then(|text| core::str::from_utf8(text).ok()?.parse().ok());
+                self.set_limit(limit);
+            }
+            Sink::Nowhere
+            | Sink::Key
+            | Sink::PromptKey
+            | Sink::PromptText { .. }
+            | Sink::Model
+            | Sink::CacheSalt => {}
+        }
+        self.end_value(depth);
+    }
+
+    fn literal(&mut self, depth: u16, literal: Literal) {
+        self.begin_not_a_string(depth);
+        if depth == 1 && self.member == Member::Stream {
+            self.stream = literal == Literal::True;
+        }
+        if self.emits() {
+            self.canonical.tag(Tag::Word);
+            self.canonical.push(literal.word());
+        }
+        self.end_value(depth);
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8]) {
+        match self.sink {
+            Sink::Nowhere => {}
+            Sink::PromptText { counts } => {
+                self.canonical.push(text);
+                if counts {
+                    self.prompt_bytes += text.len() as u64;
+                }
+            }
+            Sink::PromptNumber => self.canonical.push(text),
+            Sink::PromptKey => {
+                self.canonical.push(text);
+                self.key.push(text);
+            }
+            Sink::Key => self.key.push(text),
+            Sink::Model => self.model_text.push(text),
+            Sink::CacheSalt => self.cache_salt.push(text),
+            Sink::Limit => self.limit_text.push(text),
+        }
+    }
+
+    #[inline]
+    fn budget(&self) -> usize {
+        if self.strict_model || self.model_reading == ModelReading::Absent {
+            return usize::MAX;
+        }
+        match self.sink {
+            Sink::PromptText { .. } => self.canonical.room().max(1),
+            Sink::Nowhere
+            | Sink::Key
+            | Sink::PromptKey
+            | Sink::PromptNumber
+            | Sink::Model
+            | Sink::CacheSalt
+            | Sink::Limit => usize::MAX,
+        }
+    }
+
+    #[inline]
+    fn is_enough(&self) -> bool {
+        self.inside_prompt
+            && self.canonical.room() == 0
+            && !self.strict_model
+            && self.model_reading != ModelReading::Absent
+    }
+}
+
+/// Whether a model may be used as a key and a label: 1 to 256 characters that can be seen. Outside
+/// ASCII that is letters and digits only; marks that look like nothing, or like another character,
+/// have no place in a name.
+fn is_usable_model(text: &[u8]) -> bool {
+    let Ok(text) = core::str::from_utf8(text) else {
+        return false;
+    };
+    let mut chars = 0;
+    for character in text.chars() {
+        chars += 1;
+        let visible = match character {
+            '\0'..='\x7f' => character.is_ascii_graphic(),
+            _ => character.is_alphanumeric(),
+        };
+        if !visible || chars > MAX_MODEL_CHARS {
+            return false;
+        }
+    }
+    chars > 0
+}

@@ -1,0 +1,172 @@
+//! The scan of one request body: cap, early decision and the facts at its end.
+
+use picker::RequestFacts;
+
+use super::{
+    Learned, ModelReading, ScanConfig, ScanOutcome,
+    collector::Collector,
+    lexer::{Lexer, Stop},
+    prefix,
+};
+
+/// Bytes of a prompt that must have been read before its density is trusted.
+const DENSITY_SAMPLE_BYTES: u64 = 256;
+
+/// Whether more of the body is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The facts may still change: push the next chunk, or finish when there is none.
+    NeedMore,
+    /// Nothing that follows is looked at: finish.
+    Decided,
+}
+
+/// Learns the facts of one request from the chunks of its body.
+#[derive(Debug, Clone)]
+pub struct BodyScanner {
+    lexer: Lexer,
+    collector: Collector,
+    cap_bytes: usize,
+    block_bytes: usize,
+    strict_model: bool,
+    /// Whether bytes past the cap were offered.
+    capped: bool,
+}
+
+impl BodyScanner {
+    /// A scan that has seen nothing yet.
+    #[must_use]
+    pub fn new(config: &ScanConfig) -> Self {
+        Self {
+            lexer: Lexer::new(),
+            collector: Collector::new(config.prefix_max_bytes, config.strict_model),
+            cap_bytes: config.cap_bytes,
+            block_bytes: config.block_bytes,
+            strict_model: config.strict_model,
+            capped: false,
+        }
+    }
+
+    /// Reads the next chunk. The end of the document alone decides nothing: what follows may make
+    /// it invalid, and no engine begins before the end of the body either.
+    pub fn push(&mut self, chunk: &[u8]) -> Progress {
+        if !self.capped && self.lexer.stop().is_none() {
+            let read = usize::try_from(self.lexer.read()).unwrap_or(usize::MAX);
+            let room = self.cap_bytes.saturating_sub(read);
+            self.lexer
+                .push(chunk.get(..room).unwrap_or(chunk), &mut self.collector);
+            self.capped = self.lexer.stop().is_none() && chunk.len() > room;
+        }
+        if self.capped || self.lexer.stop().is_some() {
+            Progress::Decided
+        } else {
+            Progress::NeedMore
+        }
+    }
+
+    /// The facts of the request. `end_of_stream` says that everything was pushed, or that trailers
+    /// came; `content_length` is the body's announced length, by which the size of a prompt that
+    /// was not read to its end is estimated.
+    #[must_use]
+    pub fn finish(&mut self, end_of_stream: bool, content_length: Option<u64>) -> RequestFacts {
+        self.learn(end_of_stream, content_length).facts
+    }
+
+    /// As [`Self::finish`], with how the scan ended and how sure the model is.
+    #[must_use]
+    pub fn learn(&mut self, end_of_stream: bool, content_length: Option<u64>) -> Learned {
+        let read = self.lexer.read();
+        let ended = !self.capped && (end_of_stream || content_length == Some(read));
+        let outcome = self.outcome(ended);
+        let complete = outcome == ScanOutcome::Complete;
+        let choices = self.collector.choices.unwrap_or(1).max(1);
+        let readable = match outcome {
+            ScanOutcome::Complete | ScanOutcome::Enough | ScanOutcome::CapReached => true,
+            ScanOutcome::Unfinished => !ended,
+            ScanOutcome::Empty
+            | ScanOutcome::NotJson
+            | ScanOutcome::NotObject
+            | ScanOutcome::TooDeep => false,
+        };
+        let facts = if readable {
+            self.facts(complete, choices, content_length)
+        } else {
+            RequestFacts::default()
+        };
+        Learned {
+            outcome,
+            model_reading: if readable {
+                self.collector.model_reading
+            } else {
+                ModelReading::Absent
+            },
+            model_certain: complete && facts.model.is_some(),
+            model_repeated: self.collector.model_repeated(),
+            choices: if readable { choices } else { 1 },
+            scanned_bytes: read,
+            facts,
+        }
+    }
+
+    /// The bytes this scan has allocated; never more than [`ScanConfig::prefix_max_bytes`].
+    #[must_use]
+    pub fn scratch_bytes(&self) -> usize {
+        self.collector.canonical.capacity()
+    }
+
+    fn outcome(&self, ended: bool) -> ScanOutcome {
+        match self.lexer.stop() {
+            Some(Stop::Enough) => ScanOutcome::Enough,
+            Some(Stop::NotJson) => ScanOutcome::NotJson,
+            Some(Stop::NotObject) => ScanOutcome::NotObject,
+            Some(Stop::TooDeep) => ScanOutcome::TooDeep,
+            None if self.capped => ScanOutcome::CapReached,
+            None if self.lexer.read() == 0 => ScanOutcome::Empty,
+            None if ended && self.lexer.is_complete() => ScanOutcome::Complete,
+            None => ScanOutcome::Unfinished,
+        }
+    }
+
+    fn facts(&self, complete: bool, choices: u64, content_length: Option<u64>) -> RequestFacts {
+        let model = self
+            .collector
+            .model()
+            .filter(|_| complete || !self.strict_model);
+        let seeds = [
+            model.unwrap_or_default().as_bytes(),
+            self.collector.cache_salt.kept(),
+        ];
+        RequestFacts {
+            prefix: prefix::hashes(seeds, self.block_bytes, self.collector.canonical.as_bytes()),
+            model: model.map(str::to_owned),
+            prompt_bytes: self.prompt_bytes(content_length),
+            stream: self.collector.stream,
+            max_tokens: self
+                .collector
+                .max_tokens()
+                .map(|limit| limit.saturating_mul(choices)),
+        }
+    }
+
+    /// The prompt text read, and for a prompt that was not read to its end as much of the rest of
+    /// the body as of the part that was read.
+    fn prompt_bytes(&self, content_length: Option<u64>) -> u64 {
+        let seen = self.collector.prompt_bytes;
+        let read = self.lexer.read();
+        let Some(remaining) = content_length.and_then(|length| length.checked_sub(read)) else {
+            return seen;
+        };
+        let Some((start, seen_before)) = self.collector.open_prompt() else {
+            return seen;
+        };
+        let body = read.saturating_sub(start);
+        let expected = if body < DENSITY_SAMPLE_BYTES {
+            remaining
+        } else {
+            let text = u128::from(seen.saturating_sub(seen_before));
+            let expected = u128::from(remaining) * text / u128::from(body);
+            u64::try_from(expected).unwrap_or(u64::MAX)
+        };
+        seen.saturating_add(expected)
+    }
+}

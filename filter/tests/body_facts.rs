@@ -1,0 +1,131 @@
+//! What the scan learns of the request shapes that engines serve.
+
+use filter::body::{BodyScanner, Learned, ModelReading, Progress, ScanConfig, ScanOutcome};
+
+/// Scans a whole body in one piece.
+fn learn(body: &[u8], config: &ScanConfig) -> Learned {
+    let mut scanner = BodyScanner::new(config);
+    let _progress = scanner.push(body);
+    scanner.learn(true, Some(body.len() as u64))
+}
+
+fn learn_default(body: &str) -> Learned {
+    learn(body.as_bytes(), &ScanConfig::default())
+}
+
+#[test]
+fn a_chat_request_is_read_to_its_end() {
+    let learned = learn_default(
+        r#" { "model" : "meta-llama/Llama-3.1-8B-Instruct", "messages": [
+              {"role": "system", "content": "You are a parser."},
+              {"role": "user", "content": "import os\nfor i in range(10):"}],
+            "max_tokens": 12, "temperature": 0.5, "stream": true, "n": 2 } "#,
+    );
+    assert_eq!(learned.outcome, ScanOutcome::Complete);
+    assert_eq!(
+        learned.facts.model.as_deref(),
+        Some("meta-llama/Llama-3.1-8B-Instruct")
+    );
+    assert!(learned.model_certain);
+    assert!(learned.facts.stream);
+    assert_eq!(
+        learned.facts.max_tokens,
+        Some(24),
+        "12 for each of 2 answers"
+    );
+    assert_eq!(learned.choices, 2);
+    let text = "You are a parser.".len() + "import os\nfor i in range(10):".len();
+    assert_eq!(learned.facts.prompt_bytes, text as u64);
+    assert!(learned.facts.prefix.is_empty(), "shorter than one block");
+}
+
+#[test]
+fn every_top_level_shape_of_a_prompt_is_measured() {
+    for (body, prompt_bytes) in [
+        (r#"{"prompt":"12345"}"#, 5),
+        (r#"{"prompt":["12345","678"]}"#, 8),
+        (r#"{"prompt":[10,20,30,40]}"#, 16),
+        (r#"{"prompt":[[10,20],[30]]}"#, 12),
+        (r#"{"input":"12345"}"#, 5),
+        (
+            r#"{"input":[{"role":"user","content":[{"type":"input_text","text":"123"}]}]}"#,
+            3,
+        ),
+        (r#"{"instructions":"12","input":"345"}"#, 5),
+        (
+            r#"{"system":"12","messages":[{"role":"user","content":"345"}]}"#,
+            5,
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"123"},
+             {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAAAAAA"}}]}]}"#,
+            3,
+        ),
+        (
+            r#"{"messages":[{"role":"user","content":"\u00e9\ud83d\ude00\n"}]}"#,
+            7,
+        ),
+        (r#"{"metadata":{"prompt":"12345","messages":["1"]}}"#, 0),
+        (
+            r#"{"tools":[{"type":"function","function":{"name":"f","description":"abc"}}]}"#,
+            "typefunctionfunctionnamefdescriptionabc".len() as u64,
+        ),
+    ] {
+        let learned = learn_default(body);
+        assert_eq!(learned.outcome, ScanOutcome::Complete, "{body}");
+        assert_eq!(learned.facts.prompt_bytes, prompt_bytes, "{body}");
+    }
+}
+
+#[test]
+fn the_models_that_are_no_key_are_unknown() {
+    for (model, reading) in [
+        ("\"\"".to_owned(), ModelReading::Unusable),
+        ("\"a b\"".to_owned(), ModelReading::Unusable),
+        ("\"a\\nSet-Cookie: x\"".to_owned(), ModelReading::Unusable),
+        ("\"a\\u0000\"".to_owned(), ModelReading::Unusable),
+        ("\"a\\ud800\"".to_owned(), ModelReading::Unusable),
+        ("\"a\\u200b\"".to_owned(), ModelReading::Unusable),
+        (format!("\"{}\"", "m".repeat(257)), ModelReading::Unusable),
+        (format!("\"{}\"", "m".repeat(5000)), ModelReading::Unusable),
+        (format!("\"{}\"", "m".repeat(256)), ModelReading::Usable),
+        (
+            format!("\"{}\"", "\u{6a21}".repeat(256)),
+            ModelReading::Usable,
+        ),
+        ("5".to_owned(), ModelReading::NotString),
+        ("null".to_owned(), ModelReading::NotString),
+        ("[\"a\"]".to_owned(), ModelReading::NotString),
+        ("{\"model\":\"a\"}".to_owned(), ModelReading::NotString),
+    ] {
+        let learned = learn_default(&format!("{{\"model\":{model}}}"));
+        assert_eq!(learned.outcome, ScanOutcome::Complete, "{model}");
+        assert_eq!(learned.model_reading, reading, "{model}");
+        assert_eq!(
+            learned.facts.model.is_some(),
+            reading == ModelReading::Usable,
+            "{model}"
+        );
+    }
+}
+
+#[test]
+fn the_push_that_passes_the_cap_decides() {
+    let config = ScanConfig {
+        cap_bytes: 20,
+        ..ScanConfig::default()
+    };
+    let body = br#"{"model":"a","n":1} "#;
+    assert_eq!(body.len(), 20);
+    let mut scanner = BodyScanner::new(&config);
+    assert_eq!(scanner.push(body), Progress::NeedMore, "exactly the cap");
+    let learned = scanner.learn(true, None);
+    assert_eq!(learned.outcome, ScanOutcome::Complete);
+    assert!(learned.model_certain);
+
+    assert_eq!(scanner.push(b" "), Progress::Decided);
+    let learned = scanner.learn(true, None);
+    assert_eq!(learned.outcome, ScanOutcome::CapReached);
+    assert_eq!(learned.facts.model.as_deref(), Some("a"), "provisional");
+    assert!(!learned.model_certain);
+}
