@@ -1,1 +1,3 @@
 //! Discovers endpoints, scrapes their metrics and pushes pool state to gateways.
+
+pub mod scrape;
