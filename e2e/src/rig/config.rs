@@ -116,7 +116,7 @@ impl EnvoyConfig {
         self.set("/admin/address", socket_address(admin))
     }
 
-    /// The members of the cluster of model servers.
+    /// The members of the cluster of model servers, and the filter's own seed of them.
     ///
     /// # Errors
     /// When the file has no such place.
@@ -124,7 +124,13 @@ impl EnvoyConfig {
         self.set(
             &format!("{}/load_assignment/endpoints", at::MODEL_SERVERS),
             endpoints(members),
-        )
+        )?;
+        self.change_plugin(|plugin| {
+            let names: Vec<String> = members.iter().map(ToString::to_string).collect();
+            if let Some(pool) = plugin.pointer_mut("/pools/0") {
+                pool["members"] = json!(names);
+            }
+        })
     }
 
     /// Where the agent is.

@@ -9,6 +9,7 @@
 pub mod admin;
 pub mod agent;
 pub mod artifacts;
+pub mod chaos;
 pub mod client;
 pub mod config;
 pub mod decoy;
