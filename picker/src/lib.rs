@@ -14,19 +14,34 @@
 //!                                                                        { endpoints, reason }
 //! ```
 
+pub mod breaker;
+mod candidates;
+pub mod config;
 pub mod decision;
 pub mod endpoint;
 pub mod entropy;
+pub mod freshness;
+pub mod ledger;
+pub mod picker;
+pub mod policy;
+pub mod prefix;
 pub mod request;
+mod roster;
+mod score;
 pub mod signal;
 pub mod snapshot;
 pub mod time;
 pub mod view;
 
+pub use breaker::Breaker;
+pub use config::{PickerConfig, RawPickerConfig};
 pub use decision::{Decision, MAX_CHOICES, Reason};
 pub use endpoint::{Endpoint, EndpointId, Health};
 pub use entropy::{Entropy, SplitMix64};
-pub use request::RequestFacts;
+pub use ledger::Ledger;
+pub use picker::Picker;
+pub use prefix::PrefixHasher;
+pub use request::{Criticality, RequestFacts};
 pub use signal::{LoraState, Signal, Signals};
 pub use snapshot::{PoolSnapshot, SnapshotVersion};
 pub use time::Millis;

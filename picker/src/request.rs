@@ -1,5 +1,18 @@
 //! What the body scan learned of one request.
 
+/// How much a request matters to its sender, as the InferenceModel of June 2025 said it. Only the two
+/// trees of that time look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Criticality {
+    /// Never refused.
+    Critical,
+    /// Refused when no endpoint has capacity; what a request is unless it says otherwise.
+    #[default]
+    Standard,
+    /// Refused when no endpoint has capacity, like [`Criticality::Standard`].
+    Sheddable,
+}
+
 /// The facts a decision rests on. Everything is optional: a request of which nothing is known is
 /// routed by load.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,4 +28,7 @@ pub struct RequestFacts {
     pub stream: bool,
     /// The most tokens the answer may have, if the request says so.
     pub max_tokens: Option<u64>,
+    /// How much the request matters; the trees refuse what is not critical when no endpoint has
+    /// capacity, the other policies do not look at it.
+    pub criticality: Criticality,
 }

@@ -1,0 +1,143 @@
+//! The facade: one picker per pool and worker.
+
+use crate::{
+    candidates,
+    config::PickerConfig,
+    decision::{Decision, Reason},
+    endpoint::{Endpoint, EndpointId},
+    entropy::Entropy,
+    policy::{self, Policy, Round},
+    prefix::index::PrefixIndex,
+    request::RequestFacts,
+    roster::Roster,
+    view::PoolView,
+};
+
+/// Endpoints that may be remembered beyond twice the view before those that left are forgotten
+/// without [`Picker::retain`].
+const STRANGERS: usize = 64;
+
+/// Decides which endpoint gets a request, and remembers what went where.
+///
+/// It keeps its working space from pick to pick: once it has seen a pool's size, a pick allocates
+/// nothing.
+///
+/// ```
+/// use picker::{
+///     Endpoint, EndpointId, Millis, Picker, PickerConfig, PoolView, RequestFacts, Signal, SplitMix64,
+/// };
+///
+/// let now = Millis(1_000);
+/// let mut endpoints: Vec<Endpoint> = (1..=3)
+///     .map(|host| EndpointId { address: ([10, 0, 0, host], 8000).into(), generation: 0 })
+///     .map(Endpoint::new)
+///     .collect();
+/// for (endpoint, waiting) in endpoints.iter_mut().zip([4.0, 0.0, 2.0]) {
+///     endpoint.signals.waiting = Some(Signal::new(waiting, now));
+/// }
+/// let view = PoolView { endpoints: &endpoints, local: &[], now };
+///
+/// let mut picker = Picker::new(PickerConfig::default());
+/// let facts = RequestFacts::default();
+/// let decision = picker.pick(&facts, &view, &mut SplitMix64::new(1));
+/// assert_eq!(decision.choices().collect::<Vec<_>>(), [1, 2, 0]);
+/// ```
+#[derive(Debug)]
+pub struct Picker {
+    config: PickerConfig,
+    policy: Box<dyn Policy>,
+    roster: Roster,
+    index: PrefixIndex,
+    candidates: Vec<u32>,
+    matched: Vec<u32>,
+}
+
+impl Picker {
+    /// A picker that has seen nothing yet.
+    #[must_use]
+    pub fn new(config: PickerConfig) -> Self {
+        Self {
+            config,
+            policy: policy::build(&config),
+            roster: Roster::default(),
+            index: PrefixIndex::new(config.prefix),
+            candidates: Vec::new(),
+            matched: Vec::new(),
+        }
+    }
+
+    /// The configuration it was made with.
+    #[must_use]
+    pub fn config(&self) -> &PickerConfig {
+        &self.config
+    }
+
+    /// Decides where a request goes: up to [`PickerConfig::choices`] distinct endpoints of the view,
+    /// best first. The list is empty only when the view has no endpoint
+    /// ([`Reason::NoEndpoints`]) or the policy refuses ([`Reason::Saturated`]).
+    ///
+    /// Equal views, facts, history and entropy give equal decisions.
+    pub fn pick(
+        &mut self,
+        facts: &RequestFacts,
+        view: &PoolView<'_>,
+        entropy: &mut dyn Entropy,
+    ) -> Decision {
+        candidates::select(view, &mut self.candidates);
+        if self.candidates.is_empty() {
+            return Decision::none(Reason::NoEndpoints);
+        }
+        self.align(view.endpoints);
+        self.matched.clear();
+        if self.policy.wants_prefix() {
+            let bound = self.roster.bound();
+            self.index
+                .match_into(&facts.prefix, bound, &mut self.matched);
+        }
+        let round = Round {
+            facts,
+            view: *view,
+            candidates: &self.candidates,
+            slots: self.roster.aligned(),
+            matched: &self.matched,
+            ladder: &self.config.freshness,
+            choices: self.config.choices,
+        };
+        self.policy.decide(&round, entropy)
+    }
+
+    /// Notes that the request was sent to `endpoint`, which must have been in a view: its prompt will
+    /// soon be cached there.
+    pub fn dispatched(&mut self, facts: &RequestFacts, endpoint: EndpointId) {
+        if self.policy.wants_prefix()
+            && let Some(slot) = self.roster.slot(endpoint)
+        {
+            self.index.insert(slot, &facts.prefix);
+        }
+    }
+
+    /// Forgets every endpoint that is not in `live`. Call it when the membership changed.
+    pub fn retain(&mut self, live: &[Endpoint]) {
+        let (index, policy) = (&mut self.index, &mut self.policy);
+        self.roster.retain(live, |slot| {
+            index.forget(slot);
+            policy.forget(slot);
+        });
+        self.align(live);
+    }
+
+    /// Gives every endpoint its slot; when the list changed, also its share of the index.
+    fn align(&mut self, endpoints: &[Endpoint]) {
+        if !self.roster.align(endpoints) {
+            return;
+        }
+        if self.roster.len() > 2 * endpoints.len() + STRANGERS {
+            self.retain(endpoints);
+            return;
+        }
+        for (slot, endpoint) in self.roster.aligned().iter().zip(endpoints) {
+            let capacity = self.index.capacity_of(endpoint, endpoints.len());
+            self.index.set_capacity(*slot, capacity);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The policies: who decides, behind one trait.
+//!
+//! ```text
+//!                      +-- scored            the default: weighted scorers over signals and ledger
+//!                      +-- round_robin       blind, for comparison
+//!   Round --> Policy --+-- least_in_flight   the ledger alone
+//!                      +-- random            blind, for comparison
+//!                      +-- gie_tree          the two decision trees of June 2025
+//! ```
+//!
+//! A new policy (the cost model is the next) is a file here that implements [`Policy`], a variant of
+//! [`PolicyName`] and an arm of [`build`]; nothing else in the crate names a policy.
+
+mod draw;
+mod gie_tree;
+mod least_in_flight;
+mod random;
+mod round_robin;
+mod scored;
+
+use std::fmt::Debug;
+
+use crate::{
+    config::PickerConfig,
+    decision::Decision,
+    endpoint::Endpoint,
+    entropy::Entropy,
+    freshness::Ladder,
+    request::RequestFacts,
+    view::{LocalState, PoolView},
+};
+
+/// The policies by name, as the configuration spells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PolicyName {
+    /// Weighted scorers over signals and ledger.
+    #[default]
+    Scored,
+    /// Each endpoint in turn.
+    RoundRobin,
+    /// The least requests in flight per unit of weight.
+    LeastInFlight,
+    /// Any endpoint.
+    Random,
+    /// The decision tree of the Gateway API Inference Extension v0.3.
+    GieV03,
+    /// The same project's tree of 2025-06-05.
+    Gie0605,
+}
+
+impl PolicyName {
+    /// Every policy, for messages, benches and tests.
+    pub const ALL: [Self; 6] = [
+        Self::Scored,
+        Self::RoundRobin,
+        Self::LeastInFlight,
+        Self::Random,
+        Self::GieV03,
+        Self::Gie0605,
+    ];
+
+    /// The policy's name in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scored => "scored",
+            Self::RoundRobin => "round_robin",
+            Self::LeastInFlight => "least_in_flight",
+            Self::Random => "random",
+            Self::GieV03 => "gie_v0_3",
+            Self::Gie0605 => "gie_0605",
+        }
+    }
+}
+
+/// One way to decide.
+pub(crate) trait Policy: Debug + Send {
+    /// Decides for one request; `round` has at least one candidate.
+    fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision;
+
+    /// Whether [`Round::matched`] is looked at; finding the matches is spared otherwise.
+    fn wants_prefix(&self) -> bool {
+        false
+    }
+
+    /// Forgets what is known of the endpoint in `slot`: the slot gets another one.
+    fn forget(&mut self, _slot: u32) {}
+}
+
+/// The policy of a configuration.
+pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
+    match config.policy {
+        PolicyName::Scored => Box::new(scored::Scored::new(config.weights)),
+        PolicyName::RoundRobin => Box::new(round_robin::RoundRobin::default()),
+        PolicyName::LeastInFlight => Box::new(least_in_flight::LeastInFlight::default()),
+        PolicyName::Random => Box::new(random::Random::default()),
+        PolicyName::GieV03 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::V03)),
+        PolicyName::Gie0605 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::June5)),
+    }
+}
+
+/// Everything one decision rests on.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    pub(crate) facts: &'a RequestFacts,
+    pub(crate) view: PoolView<'a>,
+    /// The positions of those that may be picked, in the view's order; never empty.
+    pub(crate) candidates: &'a [u32],
+    /// The slots of the view's endpoints, by position.
+    pub(crate) slots: &'a [u32],
+    /// Leading blocks of the prompt held, by slot; empty when nobody holds any.
+    pub(crate) matched: &'a [u32],
+    pub(crate) ladder: &'a Ladder,
+    /// The most endpoints to name, `1..=3`.
+    pub(crate) choices: usize,
+}
+
+impl Round<'_> {
+    /// The candidates, in the view's order.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.candidates
+            .iter()
+            .filter_map(|position| self.view.endpoints.get(*position as usize))
+    }
+
+    /// What this gateway knows of the endpoint at `position`.
+    pub(crate) fn local(&self, position: u32) -> LocalState {
+        let local = self.view.local.get(position as usize);
+        local.copied().unwrap_or_default()
+    }
+
+    /// How many leading blocks of the prompt the endpoint at `position` holds.
+    pub(crate) fn matched(&self, position: u32) -> u32 {
+        let slot = self.slots.get(position as usize);
+        slot.and_then(|slot| self.matched.get(*slot as usize))
+            .copied()
+            .unwrap_or(0)
+    }
+}
