@@ -21,11 +21,14 @@ pub mod client;
 pub mod dialect;
 pub mod error;
 pub mod exposition;
+pub mod models;
 pub mod scraped;
 pub mod target;
+pub mod watch;
 
 pub use client::{ClientConfig, ScrapeClient};
 pub use dialect::Dialect;
-pub use error::{FailureKind, ScrapeError};
+pub use error::{FailureKind, ScrapeError, ScrapeFailure};
 pub use scraped::{AdapterActivity, Problems, Scraped};
 pub use target::ScrapeTarget;
+pub use watch::{Cause, Watch, WatchConfig};
