@@ -24,7 +24,8 @@ use picker::{Millis, SnapshotVersion};
 pub const STALE_AFTER_MS: u64 = 1_000;
 /// The least time between two changes of run.
 pub const HOLD_MS: u64 = 3_000;
-/// How many runs the gate remembers, so that late messages of a former run stay old.
+/// How many runs the gate remembers, so that late messages of a former run stay old. A message would
+/// have to be late by that many restarts to be taken for news.
 const REMEMBERED_RUNS: usize = 16;
 
 /// What the gate says of a message.

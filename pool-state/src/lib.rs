@@ -20,3 +20,6 @@ pub mod slot;
 pub use error::ContractError;
 pub use mirror::{Applied, PoolMirror};
 pub use slot::SlotError;
+
+#[cfg(test)]
+mod testing;
