@@ -138,9 +138,17 @@ impl EnvoyConfig {
     /// # Errors
     /// When the file has no such place.
     pub fn agent(&mut self, agent: SocketAddr) -> Result<(), RigError> {
+        self.agents(&[agent])
+    }
+
+    /// Where several agents are.
+    ///
+    /// # Errors
+    /// When the file has no such place.
+    pub fn agents(&mut self, agents: &[SocketAddr]) -> Result<(), RigError> {
         self.set(
             &format!("{}/load_assignment/endpoints", at::AGENT),
-            endpoints(&[agent]),
+            endpoints(agents),
         )
     }
 
