@@ -1,6 +1,6 @@
 //! The usual set-up: some pods, an agent that scrapes them, an Envoy that routes to them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     Agent, AgentConfig, Client, Envoy, EnvoyConfig, Pod, Protocol, RequestSpec, RigError,
@@ -117,10 +117,31 @@ impl Rig {
         Ok(())
     }
 
-    /// Requests begun per pod since the last call with the same `before`.
-    #[must_use]
-    pub fn requests(&self) -> Vec<u64> {
-        self.pods.iter().map(Pod::requests).collect()
+    /// How often Envoy has sent each endpoint a request or tried to connect to it for one.
+    ///
+    /// # Errors
+    /// When Envoy does not answer.
+    pub async fn tried(&self) -> Result<BTreeMap<SocketAddr, u64>, RigError> {
+        let page = self.envoy.admin().get("/clusters").await?;
+        let mut tried = BTreeMap::new();
+        for line in page.lines() {
+            let mut parts = line.splitn(3, "::");
+            let (Some("model-servers"), Some(host), Some(rest)) =
+                (parts.next(), parts.next(), parts.next())
+            else {
+                continue;
+            };
+            let Ok(host) = host.parse::<SocketAddr>() else {
+                continue;
+            };
+            for figure in ["rq_total::", "cx_connect_fail::"] {
+                if let Some(count) = rest.strip_prefix(figure).and_then(|text| text.parse().ok()) {
+                    let count: u64 = count;
+                    *tried.entry(host).or_default() += count;
+                }
+            }
+        }
+        Ok(tried)
     }
 }
 
@@ -137,7 +158,7 @@ pub fn base_config(members: &[SocketAddr], agent: SocketAddr) -> Result<EnvoyCon
     Ok(config)
 }
 
-fn picked_by_signals(stats: &std::collections::BTreeMap<String, u64>) -> bool {
+fn picked_by_signals(stats: &BTreeMap<String, u64>) -> bool {
     ["best_score", "prefix_hit", "lora_affinity"]
         .iter()
         .any(|reason| {
