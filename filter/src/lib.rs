@@ -1,3 +1,32 @@
 //! The Proxy-Wasm filter that picks the endpoint inside Envoy.
+//!
+//! ```text
+//!   agent --gRPC--> agent_stream (leader) --slots--> worker::View \
+//!                                                                  +--> Picker --> header
+//!   client --> request (headers, body) --facts--------------------/
+//! ```
+//!
+//! Everything speaks to [`host::Host`]; `entry` (wasm only) connects it with Envoy.
 
+#[cfg(target_arch = "wasm32")]
+mod abi;
+pub mod agent_stream;
 pub mod body;
+#[cfg(feature = "chaos")]
+mod chaos;
+pub mod config;
+#[cfg(target_arch = "wasm32")]
+mod entry;
+pub mod headers;
+pub mod host;
+pub mod in_flight;
+pub mod lease;
+pub mod metrics;
+pub mod outcome;
+pub mod pair;
+pub mod request;
+pub mod root;
+pub mod slots;
+#[cfg(test)]
+mod testing;
+pub mod worker;

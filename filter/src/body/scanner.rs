@@ -145,6 +145,7 @@ impl BodyScanner {
                 .collector
                 .max_tokens()
                 .map(|limit| limit.saturating_mul(choices)),
+            ..RequestFacts::default()
         }
     }
 

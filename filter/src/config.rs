@@ -1,0 +1,204 @@
+//! The plugin's configuration: what was written (JSON) becomes what it means, or a list of *all*
+//! mistakes, each with its place, the value found and what is allowed.
+//!
+//! ```json
+//! {
+//!   "mode": "single",
+//!   "agent": {"cluster": "zerohop-agent"},
+//!   "pools": [{"name": "default", "members": ["10.0.0.1:8000"]}],
+//!   "body": {"cap_bytes": 32768},
+//!   "allowed_cidrs": ["10.0.0.0/8"],
+//!   "picker": {"policy": "scored"},
+//!   "strict_model": false
+//! }
+//! ```
+
+pub mod addresses;
+mod json;
+mod pools;
+mod table;
+
+use picker::config::{PickerConfig, RawPickerConfig};
+use serde_json::Value;
+
+use self::table::Table;
+pub use self::{addresses::AllowedAddresses, pools::PoolConfig};
+
+/// The longest part of a body that is buffered unless the configuration says otherwise, in bytes.
+/// It fits the 32 KiB buffers of Envoy's advice for the edge, so that no request gets a 413 because
+/// of the filter.
+pub const DEFAULT_CAP_BYTES: usize = 32 * 1024;
+/// The most that may be configured: Envoy's default buffer limit.
+pub const MAX_CAP_BYTES: usize = 1024 * 1024;
+/// The longest name of a cluster, in bytes.
+const MAX_CLUSTER_NAME_BYTES: usize = 256;
+
+/// How the filter gets at the body before the headers are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// One filter that stops at the headers; needs `allow_on_headers_stop_iteration: true`.
+    #[default]
+    Single,
+    /// The first filter of a pair: reads the body and decides.
+    PairFirst,
+    /// The second filter of a pair: holds the headers until the first has decided.
+    PairSecond,
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How the body is reached.
+    pub mode: Mode,
+    /// The cluster of the agent; `None` routes over the configured members alone.
+    pub agent_cluster: Option<String>,
+    /// The pools; never empty except in [`Mode::PairSecond`].
+    pub pools: Vec<PoolConfig>,
+    /// The longest part of a body that is buffered, in bytes.
+    pub cap_bytes: usize,
+    /// Where traffic may go at all.
+    pub allowed: AllowedAddresses,
+    /// The routing policy.
+    pub picker: PickerConfig,
+    /// Whether a JSON request of which the model stays unknown is answered with 400.
+    pub strict_model: bool,
+}
+
+/// Every mistake of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {} mistake(s): {}", .0.len(), .0.join("; "))]
+pub struct Mistakes(pub Vec<String>);
+
+impl Config {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// All mistakes at once. JSON that cannot be read at all is one mistake, with line and column.
+    pub fn parse(text: &[u8]) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let root = match json::parse(text, &mut mistakes) {
+            Ok(root) => root,
+            Err(error) => return Err(Mistakes(vec![format!("not valid JSON: {error}")])),
+        };
+        let config = Self::check(root, &mut mistakes);
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(Mistakes(mistakes)),
+        }
+    }
+
+    fn check(root: Value, mistakes: &mut Vec<String>) -> Option<Self> {
+        let mut root = Table::new("", root, mistakes)?;
+        let mode = match root.take("mode") {
+            None => Mode::default(),
+            Some(value) => mode(&value, mistakes),
+        };
+        let allowed = match root.take("allowed_cidrs") {
+            None => AllowedAddresses::default(),
+            Some(value) => AllowedAddresses::check("allowed_cidrs", value, mistakes),
+        };
+        let agent_cluster = root.take("agent").and_then(|value| agent(value, mistakes));
+        let pools = match root.take("pools") {
+            Some(value) => pools::check("pools", value, &allowed, mistakes),
+            None if mode == Mode::PairSecond => Vec::new(),
+            None => {
+                mistakes.push("pools: missing; a list of at least one pool is needed".to_owned());
+                Vec::new()
+            }
+        };
+        if root.saw("agent") {
+            // A mistake within `agent` is reported there already.
+        } else {
+            pools::check_members_without_agent(&pools, mistakes);
+        }
+        let cap_bytes = match root.take("body") {
+            None => DEFAULT_CAP_BYTES,
+            Some(value) => body(value, mistakes),
+        };
+        let picker = match root.take("picker") {
+            None => Some(PickerConfig::default()),
+            Some(value) => picker_section(value, mistakes),
+        };
+        let strict_model = match root.take("strict_model") {
+            None => false,
+            Some(value) => table::boolean("strict_model", &value, mistakes).unwrap_or_default(),
+        };
+        root.finish(mistakes);
+        Some(Self {
+            mode,
+            agent_cluster,
+            pools,
+            cap_bytes,
+            allowed,
+            picker: picker?,
+            strict_model,
+        })
+    }
+}
+
+fn mode(value: &Value, mistakes: &mut Vec<String>) -> Mode {
+    match value.as_str() {
+        Some("single") => Mode::Single,
+        Some("pair_first") => Mode::PairFirst,
+        Some("pair_second") => Mode::PairSecond,
+        _ => {
+            let allowed = "one of single, pair_first, pair_second";
+            mistakes.push(table::wrong("mode", allowed, value));
+            Mode::default()
+        }
+    }
+}
+
+fn agent(value: Value, mistakes: &mut Vec<String>) -> Option<String> {
+    let mut agent = Table::new("agent", value, mistakes)?;
+    let cluster = match agent.take("cluster") {
+        Some(value) => cluster_name("agent.cluster", &value, mistakes),
+        None => {
+            mistakes.push("agent.cluster: missing; the name of the agent's cluster".to_owned());
+            None
+        }
+    };
+    agent.finish(mistakes);
+    cluster
+}
+
+fn body(value: Value, mistakes: &mut Vec<String>) -> usize {
+    let Some(mut body) = Table::new("body", value, mistakes) else {
+        return DEFAULT_CAP_BYTES;
+    };
+    let cap = match body.take("cap_bytes") {
+        None => DEFAULT_CAP_BYTES,
+        Some(value) => {
+            let range = 1..=MAX_CAP_BYTES;
+            table::integer("body.cap_bytes", &value, range, mistakes).unwrap_or(DEFAULT_CAP_BYTES)
+        }
+    };
+    body.finish(mistakes);
+    cap
+}
+
+fn picker_section(value: Value, mistakes: &mut Vec<String>) -> Option<PickerConfig> {
+    match serde_json::from_value::<RawPickerConfig>(value) {
+        Ok(raw) => raw.check("picker", mistakes),
+        Err(error) => {
+            mistakes.push(format!("picker: {error}"));
+            None
+        }
+    }
+}
+
+/// A cluster's name: visible ASCII of bounded length.
+fn cluster_name(path: &str, value: &Value, mistakes: &mut Vec<String>) -> Option<String> {
+    let name = value.as_str().filter(|name| {
+        (1..=MAX_CLUSTER_NAME_BYTES).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    if name.is_none() {
+        let allowed = "the name of a cluster, 1..256 bytes of visible ASCII";
+        mistakes.push(table::wrong(path, allowed, value));
+    }
+    name.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

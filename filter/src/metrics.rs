@@ -1,0 +1,320 @@
+//! What the filter counts. Everything is defined when the plugin is configured, with label values
+//! from fixed sets, so that no request and no client can add a series. An error costs the metric,
+//! never the request.
+//!
+//! Labels stand in the name as `.label.value`, so that Envoy's `stats_tags` can cut them out:
+//! `zerohop_picks_total.pool.default.reason.best_score` becomes
+//! `zerohop_picks_total{pool="default",reason="best_score"}`.
+
+use picker::Reason;
+
+use crate::{
+    body::ScanOutcome,
+    host::{Host, MetricId, MetricKind},
+};
+
+/// Why a body was not scanned; label values of `zerohop_scans_total` beside [`ScanOutcome`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unscanned {
+    /// The request has no body.
+    NoBody,
+    /// The content-type is not JSON.
+    NotJsonType,
+    /// The body is compressed.
+    Encoded,
+    /// CONNECT or a protocol upgrade.
+    Tunnel,
+    /// Pair mode without a second filter to hold the headers.
+    NoPartner,
+}
+
+/// What happens to the agent's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// It was opened.
+    Opened,
+    /// It could not be opened (the cluster is unknown or down).
+    OpenFailed,
+    /// It was closed by the other side or the network.
+    Closed,
+    /// Nothing came for too long.
+    Silent,
+    /// A message broke the contract.
+    ContractError,
+    /// The agent will not serve a pool.
+    PoolRefused,
+}
+
+/// What became of a pool's state that arrived from the agent or from shared data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateEvent {
+    /// The leader took it.
+    Taken,
+    /// Another agent's: held back.
+    Held,
+    /// Older than what is held.
+    Old,
+    /// A slot held something that is not ours, or older than what was seen.
+    SlotRejected,
+    /// An endpoint is outside `allowed_cidrs`.
+    EndpointRefused,
+}
+
+/// What happens between the pick and the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptEvent {
+    /// Another endpoint than the first choice served the request.
+    Moved,
+    /// A failure was held against an endpoint.
+    Failure,
+    /// The request was refused: no endpoint has capacity.
+    Saturated,
+    /// The request was refused: its model is unknown and `strict_model` is on.
+    ModelUnknown,
+    /// The header could not be set.
+    NotRouted,
+}
+
+const UNSCANNED: [&str; 5] = [
+    "no_body",
+    "not_json_type",
+    "encoded",
+    "tunnel",
+    "no_partner",
+];
+const STREAM: [&str; 6] = [
+    "opened",
+    "open_failed",
+    "closed",
+    "silent",
+    "contract_error",
+    "pool_refused",
+];
+const STATE: [&str; 5] = ["taken", "held", "old", "slot_rejected", "endpoint_refused"];
+const ATTEMPT: [&str; 5] = [
+    "moved",
+    "failure",
+    "saturated",
+    "model_unknown",
+    "not_routed",
+];
+
+/// The defined metrics.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    scans: Vec<Option<MetricId>>,
+    unscanned: Vec<Option<MetricId>>,
+    stream: Vec<Option<MetricId>>,
+    state: Vec<Option<MetricId>>,
+    attempts: Vec<Option<MetricId>>,
+    takeovers: Option<MetricId>,
+    stream_up: Option<MetricId>,
+    pick_microseconds: Option<MetricId>,
+    pools: Vec<PoolMetrics>,
+}
+
+#[derive(Debug)]
+struct PoolMetrics {
+    picks: Vec<Option<MetricId>>,
+    in_flight: Option<MetricId>,
+    endpoints: Option<MetricId>,
+    snapshot_age_ms: Option<MetricId>,
+}
+
+impl Metrics {
+    /// Defines everything for these pools.
+    #[must_use]
+    pub fn define<'a>(host: &dyn Host, pools: impl Iterator<Item = &'a str>) -> Self {
+        let counter = |name: &str| define(host, MetricKind::Counter, name);
+        let counters = |family: &str, label: &str, values: &[&str]| {
+            values
+                .iter()
+                .map(|value| counter(&format!("zerohop_{family}.{label}.{value}")))
+                .collect()
+        };
+        let scanned = ScanOutcome::ALL.map(ScanOutcome::as_str);
+        Self {
+            scans: counters("scans_total", "outcome", &scanned),
+            unscanned: counters("scans_total", "outcome", &UNSCANNED),
+            stream: counters("agent_stream_events_total", "event", &STREAM),
+            state: counters("pool_states_total", "result", &STATE),
+            attempts: counters("attempts_total", "event", &ATTEMPT),
+            takeovers: counter("zerohop_leader_takeovers_total"),
+            stream_up: define(host, MetricKind::Gauge, "zerohop_agent_stream_up"),
+            pick_microseconds: define(host, MetricKind::Histogram, "zerohop_pick_microseconds"),
+            pools: pools.map(|pool| PoolMetrics::define(host, pool)).collect(),
+        }
+    }
+
+    /// Counts a pick.
+    pub fn picked(&self, host: &dyn Host, pool: usize, reason: Reason) {
+        if let Some(pool) = self.pools.get(pool) {
+            increment(host, &pool.picks, reason as usize);
+        }
+    }
+
+    /// Records how long a pick took.
+    pub fn pick_took(&self, host: &dyn Host, nanos: u64) {
+        record(host, self.pick_microseconds, nanos.div_ceil(1_000));
+    }
+
+    /// Counts a scanned body.
+    pub fn scanned(&self, host: &dyn Host, outcome: ScanOutcome) {
+        increment(host, &self.scans, outcome as usize);
+    }
+
+    /// Counts a body that was not looked at.
+    pub fn not_scanned(&self, host: &dyn Host, why: Unscanned) {
+        increment(host, &self.unscanned, why as usize);
+    }
+
+    /// Counts an event of the agent's stream.
+    pub fn stream(&self, host: &dyn Host, event: StreamEvent) {
+        increment(host, &self.stream, event as usize);
+    }
+
+    /// Shows whether the agent's stream is up.
+    pub fn stream_up(&self, host: &dyn Host, up: bool) {
+        record(host, self.stream_up, u64::from(up));
+    }
+
+    /// Counts a pool's state by what became of it.
+    pub fn state(&self, host: &dyn Host, event: StateEvent) {
+        increment(host, &self.state, event as usize);
+    }
+
+    /// Counts an event of a routed request.
+    pub fn attempt(&self, host: &dyn Host, event: AttemptEvent) {
+        increment(host, &self.attempts, event as usize);
+    }
+
+    /// Counts a root context that became the one that feeds a pool.
+    pub fn took_over(&self, host: &dyn Host) {
+        if let Some(id) = self.takeovers {
+            host.increment(id, 1);
+        }
+    }
+
+    /// Shows a pool as its leader sees it.
+    pub fn pool(&self, host: &dyn Host, pool: usize, gauges: PoolGauges) {
+        let Some(pool) = self.pools.get(pool) else {
+            return;
+        };
+        record(host, pool.in_flight, gauges.in_flight);
+        record(host, pool.endpoints, gauges.endpoints);
+        if let Some(age) = gauges.snapshot_age_ms {
+            record(host, pool.snapshot_age_ms, age);
+        }
+    }
+}
+
+/// What a pool's leader shows at each tick.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolGauges {
+    /// Requests in flight from this Envoy.
+    pub in_flight: u64,
+    /// Members.
+    pub endpoints: u64,
+    /// Milliseconds since the last state of this pool was taken; `None` before the first.
+    pub snapshot_age_ms: Option<u64>,
+}
+
+impl PoolMetrics {
+    fn define(host: &dyn Host, pool: &str) -> Self {
+        let pool = label_value(pool);
+        let gauge = |family: &str| {
+            let name = format!("zerohop_{family}.pool.{pool}");
+            define(host, MetricKind::Gauge, &name)
+        };
+        let pick = |reason: Reason| {
+            let name = format!("zerohop_picks_total.pool.{pool}.reason.{}", reason.as_str());
+            define(host, MetricKind::Counter, &name)
+        };
+        let mut picks = vec![None; Reason::ALL.len()];
+        for reason in Reason::ALL {
+            if let Some(slot) = picks.get_mut(reason as usize) {
+                *slot = pick(reason);
+            }
+        }
+        Self {
+            picks,
+            in_flight: gauge("in_flight_requests"),
+            endpoints: gauge("endpoints"),
+            snapshot_age_ms: gauge("snapshot_age_ms"),
+        }
+    }
+}
+
+/// A pool's name with everything replaced that a stat's name should not hold.
+fn label_value(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => c,
+            _ => '_',
+        })
+        .collect()
+}
+
+fn define(host: &dyn Host, kind: MetricKind, name: &str) -> Option<MetricId> {
+    match host.define_metric(kind, name) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            log::warn!("metric {name} was not defined: {error}");
+            None
+        }
+    }
+}
+
+fn increment(host: &dyn Host, family: &[Option<MetricId>], index: usize) {
+    if let Some(Some(id)) = family.get(index) {
+        host.increment(*id, 1);
+    }
+}
+
+fn record(host: &dyn Host, metric: Option<MetricId>, value: u64) {
+    if let Some(id) = metric {
+        host.record(id, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeEnvoy;
+
+    #[test]
+    fn every_series_is_defined_once_and_before_any_request() {
+        let envoy = FakeEnvoy::new();
+        let host = envoy.vm();
+        let metrics = Metrics::define(&host, ["a", "b.c"].into_iter());
+        let names = envoy.metric_names();
+        assert!(names.contains(&"zerohop_picks_total.pool.b_c.reason.best_score".to_owned()));
+        let mut unique = names.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len(), "no name twice");
+        for reason in Reason::ALL {
+            metrics.picked(&host, 1, reason);
+            let name = format!("zerohop_picks_total.pool.b_c.reason.{}", reason.as_str());
+            assert_eq!(envoy.metric(&name), 1, "{name}");
+        }
+        for outcome in ScanOutcome::ALL {
+            metrics.scanned(&host, outcome);
+            let name = format!("zerohop_scans_total.outcome.{}", outcome.as_str());
+            assert_eq!(envoy.metric(&name), 1, "{name}");
+        }
+        metrics.picked(&host, 7, Reason::Blind);
+        assert_eq!(envoy.metric_names().len(), names.len(), "nothing was added");
+    }
+
+    #[test]
+    fn a_host_that_refuses_metrics_changes_nothing() {
+        let envoy = FakeEnvoy::new();
+        envoy.refuse_metrics();
+        let host = envoy.vm();
+        let metrics = Metrics::define(&host, ["a"].into_iter());
+        metrics.picked(&host, 0, Reason::Blind);
+        metrics.pool(&host, 0, PoolGauges::default());
+        assert!(envoy.metric_names().is_empty());
+    }
+}

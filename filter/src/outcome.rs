@@ -1,0 +1,58 @@
+//! How a routed request ended: who answered, whether they failed, and the answers of our own.
+
+use std::net::SocketAddr;
+
+use crate::{headers, host::Host};
+
+/// An answer that the filter gives itself.
+#[derive(Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u32,
+    /// The headers.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// The body, in the shape of OpenAI's errors.
+    pub body: &'static [u8],
+}
+
+/// No endpoint has capacity for a request of this priority.
+pub const SATURATED: Reply = Reply {
+    status: 429,
+    headers: &[("content-type", "application/json"), ("retry-after", "1")],
+    body: br#"{"error":{"message":"no endpoint has capacity","type":"overloaded","code":429}}"#,
+};
+
+/// The model could not be read, and the configuration demands it.
+pub const MODEL_UNKNOWN: Reply = Reply {
+    status: 400,
+    headers: &[("content-type", "application/json")],
+    body: br#"{"error":{"message":"the model of this request could not be read","type":"invalid_request_error","code":400}}"#,
+};
+
+/// Response flags that say the upstream did not do its work: request timeout, reset by either side,
+/// connection failure and termination.
+const UPSTREAM_FAILED: u64 = 0x4 | 0x8 | 0x10 | 0x20 | 0x40;
+
+/// Who answered and whether it counts as a failure; call it in the response headers callback.
+///
+/// A server's 5xx counts against the upstream that Envoy talked to. Without one it is Envoy's own
+/// answer, and only its flags tell an upstream that could not be reached from a filter that refused.
+pub fn read(host: &dyn Host) -> (Option<SocketAddr>, bool) {
+    let status = host
+        .response_header(":status")
+        .and_then(|value| headers::number(&value));
+    let used = host
+        .property(&["upstream", "address"])
+        .and_then(|value| headers::address(&value));
+    let failed = match status {
+        Some(..500) => false,
+        _ => used.is_some() || upstream_failed(host),
+    };
+    (used, failed)
+}
+
+fn upstream_failed(host: &dyn Host) -> bool {
+    host.property(&["response", "flags"])
+        .and_then(|value| value.first_chunk::<8>().copied())
+        .is_some_and(|flags| u64::from_le_bytes(flags) & UPSTREAM_FAILED != 0)
+}

@@ -1,0 +1,308 @@
+//! One request, callback by callback.
+//!
+//! ```text
+//!   headers --strip--+-- no body, not JSON, encoded, tunnel ---- pick by load --> Passed
+//!                    |
+//!                    +-- JSON body --> Scanning --(enough | cap | end | trailers)--> pick --> Passed
+//!                          Pause           Pause                                     Continue
+//!
+//!   response headers: who answered?  move the count, tell the breaker
+//!   log:              release the count, exactly once, whatever the end was
+//! ```
+//!
+//! After the headers were passed on they must not be touched again: Envoy takes them away.
+
+use std::{cell::RefCell, rc::Rc};
+
+use picker::RequestFacts;
+
+use crate::{
+    body::{BodyScanner, Learned, Progress},
+    config::Mode,
+    headers,
+    host::Host,
+    metrics::{AttemptEvent, Unscanned},
+    outcome,
+    pair::{self, Pairing},
+    worker::{Choice, Routing, Worker},
+};
+
+/// What Envoy does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on to the next filter.
+    Continue,
+    /// Wait for our next callback.
+    Pause,
+}
+
+/// One HTTP request in a [`Mode::Single`] or [`Mode::PairFirst`] filter.
+#[derive(Debug)]
+pub struct Request {
+    worker: Rc<RefCell<Worker>>,
+    context: u32,
+    phase: Phase,
+    pairing: Option<Pairing>,
+    choice: Option<Choice>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The headers have not come yet.
+    Fresh,
+    /// Part of the body is buffered and read.
+    Scanning(Box<Scan>),
+    /// Decided or not ours: nothing more to do until the response.
+    Passed,
+}
+
+#[derive(Debug)]
+struct Scan {
+    pool: usize,
+    scanner: BodyScanner,
+    content_length: Option<u64>,
+    read: usize,
+}
+
+/// What the headers say about the body.
+enum Body {
+    Scan { content_length: Option<u64> },
+    Skip(Unscanned),
+}
+
+impl Request {
+    /// A request with the host's id `context`.
+    #[must_use]
+    pub const fn new(worker: Rc<RefCell<Worker>>, context: u32) -> Self {
+        Self {
+            worker,
+            context,
+            phase: Phase::Fresh,
+            pairing: None,
+            choice: None,
+        }
+    }
+
+    /// The request's headers.
+    pub fn on_request_headers(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
+        headers::strip_routing(host);
+        #[cfg(feature = "chaos")]
+        crate::chaos::obey(host);
+        self.phase = Phase::Passed;
+        let pool = self.worker.borrow().pool_of_request(host);
+        let Some(pool) = pool else {
+            self.announce(host, false);
+            return Flow::Continue;
+        };
+        let body = self.body(host, end_of_stream);
+        self.announce(host, matches!(body, Body::Scan { .. }));
+        match body {
+            Body::Skip(why) => {
+                self.worker.borrow().metrics().not_scanned(host, why);
+                self.route(host, pool, &RequestFacts::default())
+            }
+            Body::Scan { content_length } => {
+                self.phase = Phase::Scanning(Box::new(Scan {
+                    pool,
+                    scanner: BodyScanner::new(self.worker.borrow().scan_config()),
+                    content_length,
+                    read: 0,
+                }));
+                match self.pairing {
+                    // The second filter of the pair, called next, holds the headers.
+                    Some(_) => Flow::Continue,
+                    None => Flow::Pause,
+                }
+            }
+        }
+    }
+
+    fn body(&self, host: &dyn Host, end_of_stream: bool) -> Body {
+        if end_of_stream {
+            return Body::Skip(Unscanned::NoBody);
+        }
+        let json = host
+            .request_header("content-type")
+            .is_some_and(|value| headers::is_json(&value));
+        if !json {
+            return Body::Skip(Unscanned::NotJsonType);
+        }
+        let encoded = host
+            .request_header("content-encoding")
+            .is_some_and(|value| !headers::is_identity(&value));
+        if encoded {
+            return Body::Skip(Unscanned::Encoded);
+        }
+        // The client of a tunnel waits for the answer before it sends anything.
+        if host.request_header("upgrade").is_some()
+            || host.request_header(":method").as_deref() == Some(b"CONNECT")
+        {
+            return Body::Skip(Unscanned::Tunnel);
+        }
+        let mut worker = self.worker.borrow_mut();
+        if worker.mode() == Mode::PairFirst && !worker.expects_partner(host) {
+            return Body::Skip(Unscanned::NoPartner);
+        }
+        let content_length = host
+            .request_header("content-length")
+            .and_then(|value| headers::number(&value));
+        Body::Scan { content_length }
+    }
+
+    /// In pair mode: tells the second filter whether to hold the headers.
+    fn announce(&mut self, host: &dyn Host, hold: bool) {
+        if self.worker.borrow().mode() == Mode::PairFirst {
+            self.pairing = Pairing::announce(host, hold);
+        }
+    }
+
+    /// More of the body: `size` bytes are buffered in all.
+    pub fn on_request_body(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) -> Flow {
+        let Phase::Scanning(scan) = &mut self.phase else {
+            return Flow::Continue;
+        };
+        if self
+            .pairing
+            .as_ref()
+            .is_some_and(|pairing| pairing.partner().is_none())
+        {
+            return self.without_partner(host);
+        }
+        let cap = self.worker.borrow().scan_config().cap_bytes;
+        if scan.advance(host, size, cap) == Progress::NeedMore && !end_of_stream {
+            return Flow::Pause;
+        }
+        self.decide(host, end_of_stream)
+    }
+
+    /// The body is complete and trailers follow it.
+    pub fn on_request_trailers(&mut self, host: &dyn Host) -> Flow {
+        match &self.phase {
+            Phase::Scanning(_) => self.decide(host, true),
+            Phase::Fresh | Phase::Passed => Flow::Continue,
+        }
+    }
+
+    /// The second filter did not take the headers: they are gone, and so is the choice.
+    fn without_partner(&mut self, host: &dyn Host) -> Flow {
+        self.phase = Phase::Passed;
+        self.pairing = None;
+        let mut worker = self.worker.borrow_mut();
+        worker.partner_missed(host);
+        worker.metrics().not_scanned(host, Unscanned::NoPartner);
+        Flow::Continue
+    }
+
+    fn decide(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
+        let Phase::Scanning(mut scan) = std::mem::replace(&mut self.phase, Phase::Passed) else {
+            return Flow::Continue;
+        };
+        let Learned { facts, outcome, .. } = scan.scanner.learn(end_of_stream, scan.content_length);
+        let strict = {
+            let worker = self.worker.borrow();
+            worker.metrics().scanned(host, outcome);
+            worker.strict_model()
+        };
+        if strict && facts.model.is_none() {
+            return self.refuse(host, &outcome::MODEL_UNKNOWN, AttemptEvent::ModelUnknown);
+        }
+        self.route(host, scan.pool, &facts)
+    }
+
+    fn route(&mut self, host: &dyn Host, pool: usize, facts: &RequestFacts) -> Flow {
+        let routing = self.worker.borrow_mut().route(host, pool, facts);
+        match routing {
+            Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
+            Routing::Fallback => {
+                self.let_go(host, None);
+                Flow::Continue
+            }
+            Routing::To {
+                choice,
+                destination,
+            } => {
+                if self.let_go(host, Some(&destination)) {
+                    self.choice = Some(choice);
+                } else {
+                    let mut worker = self.worker.borrow_mut();
+                    worker.metrics().attempt(host, AttemptEvent::NotRouted);
+                    worker.release(host, choice);
+                }
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Sets the destination, if there is one, where the headers are, and lets them go. Returns
+    /// whether that worked.
+    fn let_go(&mut self, host: &dyn Host, destination: Option<&str>) -> bool {
+        let set = |host: &dyn Host| {
+            destination.is_none_or(|list| {
+                host.set_request_header(headers::DESTINATION, list.as_bytes())
+                    .is_ok()
+            })
+        };
+        match self.pairing.take().and_then(|pairing| pairing.partner()) {
+            None => set(host),
+            Some(partner) => pair::on_behalf_of(host, self.context, partner, set),
+        }
+    }
+
+    fn refuse(&mut self, host: &dyn Host, reply: &outcome::Reply, event: AttemptEvent) -> Flow {
+        self.worker.borrow().metrics().attempt(host, event);
+        if host
+            .respond(reply.status, reply.headers, reply.body)
+            .is_ok()
+        {
+            return Flow::Pause;
+        }
+        self.let_go(host, None);
+        Flow::Continue
+    }
+
+    /// The response's headers, from an upstream or from Envoy itself.
+    pub fn on_response_headers(&mut self, host: &dyn Host) {
+        let Some(choice) = &mut self.choice else {
+            return;
+        };
+        let (used, failed) = outcome::read(host);
+        let mut worker = self.worker.borrow_mut();
+        worker.answered(host, choice, used, failed);
+    }
+
+    /// The stream is over.
+    pub fn on_log(&mut self, host: &dyn Host) {
+        self.phase = Phase::Passed;
+        self.pairing = None;
+        if let Some(choice) = self.choice.take() {
+            self.worker.borrow_mut().release(host, choice);
+        }
+    }
+}
+
+impl Scan {
+    /// Reads what is new of the `size` buffered bytes.
+    fn advance(&mut self, host: &dyn Host, size: usize, cap: usize) -> Progress {
+        // One byte past the cap, because only that tells a body of exactly the cap from a longer
+        // one.
+        let room = cap.saturating_add(1).saturating_sub(self.read);
+        let wanted = size.saturating_sub(self.read).min(room);
+        if wanted == 0 {
+            // An empty chunk is nothing new; a buffer that shrank is not worth waiting for.
+            return if size < self.read || room == 0 {
+                Progress::Decided
+            } else {
+                Progress::NeedMore
+            };
+        }
+        let chunk = host.request_body(self.read, wanted);
+        self.read = self.read.saturating_add(chunk.len());
+        if chunk.len() < wanted {
+            return Progress::Decided;
+        }
+        self.scanner.push(&chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! One root context: configured once, ticks for ever, hands out requests.
+
+use std::{cell::RefCell, rc::Rc};
+
+use picker::SplitMix64;
+
+use crate::{
+    agent_stream::AgentStream,
+    config::{Config, Mistakes, Mode},
+    host::{Host, StreamToken},
+    lease::{Leases, TICK_MS},
+    pair::{Second, SecondPresence},
+    request::Request,
+    slots,
+    worker::Worker,
+};
+
+/// A root context after its configuration was accepted.
+#[derive(Debug)]
+pub enum Root {
+    /// It decides requests.
+    Deciding(Box<Deciding>),
+    /// It holds headers for the first filter of a pair.
+    Holding(SecondPresence),
+}
+
+/// What a deciding root context owns.
+#[derive(Debug)]
+pub struct Deciding {
+    worker: Rc<RefCell<Worker>>,
+    leader: Option<Leader>,
+}
+
+#[derive(Debug)]
+struct Leader {
+    leases: Leases,
+    stream: AgentStream,
+    led: bool,
+}
+
+/// The callbacks of one stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// Of a deciding root context.
+    Request(Box<Request>),
+    /// Of a holding one.
+    Second(Second),
+}
+
+impl Root {
+    /// Accepts or refuses the plugin's configuration.
+    ///
+    /// # Errors
+    /// Every mistake at once. Envoy then keeps the configuration it has, or refuses to start.
+    pub fn configure(host: &dyn Host) -> Result<Self, Mistakes> {
+        let config = Config::parse(&host.configuration())?;
+        if config.mode == Mode::PairSecond {
+            return Ok(Self::Holding(SecondPresence::new()));
+        }
+        slots::create_common(host);
+        let owner = host.random();
+        let worker = Worker::new(host, owner, &config);
+        let keys: Vec<_> = (0..config.pools.len())
+            .filter_map(|index| worker.pool_keys(index).cloned())
+            .collect();
+        for keys in &keys {
+            keys.create(host);
+        }
+        let leader = config.agent_cluster.as_deref().map(|cluster| {
+            for keys in &keys {
+                slots::set_agent(host, keys, cluster);
+            }
+            let process = slots::process_id(host);
+            let entropy = SplitMix64::new(host.random());
+            Leader {
+                stream: AgentStream::new(cluster, process, worker.pool_names(), entropy),
+                leases: Leases::new(owner, cluster, keys),
+                led: false,
+            }
+        });
+        host.tick_every(TICK_MS);
+        Ok(Self::Deciding(Box::new(Deciding {
+            worker: Rc::new(RefCell::new(worker)),
+            leader,
+        })))
+    }
+
+    /// A new stream with the host's id `context`.
+    #[must_use]
+    pub fn stream(&self, context: u32) -> Stream {
+        match self {
+            Self::Deciding(deciding) => {
+                let worker = Rc::clone(&deciding.worker);
+                Stream::Request(Box::new(Request::new(worker, context)))
+            }
+            Self::Holding(_) => Stream::Second(Second::new(context)),
+        }
+    }
+
+    /// The periodic work.
+    pub fn tick(&mut self, host: &dyn Host) {
+        let Self::Deciding(deciding) = self else {
+            return;
+        };
+        let now = host.now();
+        let mut worker = deciding.worker.borrow_mut();
+        worker.tick(host, now);
+        if let Some(leader) = &mut deciding.leader {
+            leader.leases.tick(host, now);
+            let leads = leader.leases.holds(0);
+            if leads && !leader.led {
+                worker.metrics().took_over(host);
+            }
+            leader.led = leads;
+            leader.stream.tick(host, &mut worker, &leader.leases, now);
+        }
+    }
+
+    /// A message of the agent arrived.
+    pub fn stream_message(&mut self, host: &dyn Host, token: StreamToken, length: usize) {
+        if let Self::Deciding(deciding) = self
+            && let Some(leader) = &mut deciding.leader
+        {
+            let mut worker = deciding.worker.borrow_mut();
+            leader.stream.on_message(host, &mut worker, token, length);
+        }
+    }
+
+    /// The agent's stream was closed.
+    pub fn stream_closed(&mut self, host: &dyn Host, token: StreamToken, status: u32) {
+        if let Self::Deciding(deciding) = self
+            && let Some(leader) = &mut deciding.leader
+        {
+            let worker = deciding.worker.borrow();
+            leader.stream.on_close(host, &worker, token, status);
+        }
+    }
+
+    /// The root context is about to go: lets others lead at once.
+    pub fn shut_down(&mut self, host: &dyn Host) {
+        if let Self::Deciding(deciding) = self
+            && let Some(leader) = &mut deciding.leader
+        {
+            let now = host.now();
+            leader.stream.close(host, now);
+            leader.leases.release(host, now);
+        }
+    }
+
+    /// What decides, for tests.
+    #[cfg(test)]
+    pub(crate) fn worker(&self) -> Option<&Rc<RefCell<Worker>>> {
+        match self {
+            Self::Deciding(deciding) => Some(&deciding.worker),
+            Self::Holding(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

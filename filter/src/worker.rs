@@ -1,0 +1,368 @@
+//! One root context's share of a worker: its pools, its ledger, its picks.
+//!
+//! A worker is one VM; it holds one of these per root context, because two listeners (or the old
+//! and the new configuration during an update) can share a VM. They share nothing in memory and
+//! meet in shared data like strangers.
+
+mod choice;
+pub mod view;
+
+use std::net::SocketAddr;
+
+use picker::{
+    Decision, Endpoint, EndpointId, Millis, Picker, PoolSnapshot, Reason, RequestFacts, SplitMix64,
+    breaker::Breaker, ledger::Ledger,
+};
+use pool_state::slot::pool;
+
+pub use self::choice::Choice;
+use self::view::{Reload, View};
+use crate::{
+    body::ScanConfig,
+    config::{Config, Mode, PoolConfig},
+    headers,
+    host::Host,
+    in_flight::{Others, OwnTable},
+    metrics::{AttemptEvent, Metrics, PoolGauges, StateEvent, StreamEvent},
+    pair::SecondPresence,
+    slots::{self, PoolKeys},
+};
+
+/// Bytes of prompt text per token, on average, for the in-flight ledger.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// How long to route without the body after a second filter was missed, in milliseconds.
+const ALONE_MS: u64 = 5_000;
+
+/// The state behind all requests of one root context.
+#[derive(Debug)]
+pub struct Worker {
+    mode: Mode,
+    strict_model: bool,
+    scan: ScanConfig,
+    ledger: Ledger,
+    table: OwnTable,
+    others: Others,
+    pools: Vec<Pool>,
+    entropy: SplitMix64,
+    metrics: Metrics,
+    /// In pair mode: until when no second filter is expected, because one was missed.
+    alone_until: Millis,
+}
+
+#[derive(Debug)]
+struct Pool {
+    config: PoolConfig,
+    keys: PoolKeys,
+    view: View,
+    picker: Picker,
+    breaker: Breaker,
+    taken_at: Option<Millis>,
+}
+
+/// What to do with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// Try these endpoints in order.
+    To {
+        /// The counted first choice.
+        choice: Choice,
+        /// The value of the destination header.
+        destination: String,
+    },
+    /// Leave it to the cluster's own policy.
+    Fallback,
+    /// No endpoint has capacity for it.
+    Saturated,
+}
+
+impl Worker {
+    /// The worker of a root context with the identity `owner`.
+    #[must_use]
+    pub fn new(host: &dyn Host, owner: u64, config: &Config) -> Self {
+        let metrics = Metrics::define(host, config.pools.iter().map(|pool| pool.name.as_str()));
+        let pool = |pool: &PoolConfig| Pool {
+            keys: PoolKeys::new(&pool.name),
+            view: View::new(&pool.name, &pool.members, config.allowed.clone()),
+            picker: Picker::new(config.picker),
+            breaker: Breaker::new(SplitMix64::new(host.random())),
+            config: pool.clone(),
+            taken_at: None,
+        };
+        Self {
+            mode: config.mode,
+            strict_model: config.strict_model,
+            scan: ScanConfig {
+                cap_bytes: config.cap_bytes,
+                prefix_max_bytes: config.picker.prefix.max_bytes as usize,
+                block_bytes: config.picker.prefix.block_bytes as usize,
+                strict_model: config.strict_model,
+            },
+            ledger: Ledger::new(),
+            table: OwnTable::new(owner),
+            others: Others::new(owner),
+            pools: config.pools.iter().map(pool).collect(),
+            entropy: SplitMix64::new(host.random()),
+            metrics,
+            alone_until: Millis(0),
+        }
+    }
+
+    /// How the body is reached.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether a model must be known.
+    #[must_use]
+    pub const fn strict_model(&self) -> bool {
+        self.strict_model
+    }
+
+    /// How bodies are scanned.
+    #[must_use]
+    pub const fn scan_config(&self) -> &ScanConfig {
+        &self.scan
+    }
+
+    /// The counters.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What this root context has in flight.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The names of the pools, in the order of the configuration.
+    pub fn pool_names(&self) -> impl Iterator<Item = &str> {
+        self.pools.iter().map(|pool| pool.config.name.as_str())
+    }
+
+    /// The keys of the pool at `index`.
+    #[must_use]
+    pub fn pool_keys(&self, index: usize) -> Option<&PoolKeys> {
+        self.pools.get(index).map(|pool| &pool.keys)
+    }
+
+    /// The pool that the running request is for; `None` when its cluster belongs to no pool.
+    #[must_use]
+    pub fn pool_of_request(&self, host: &dyn Host) -> Option<usize> {
+        if let [only] = self.pools.as_slice()
+            && only.config.cluster.is_none()
+        {
+            return Some(0);
+        }
+        let cluster = host.property(&["xds", "cluster_name"])?;
+        self.pools.iter().position(|pool| {
+            pool.config
+                .cluster
+                .as_ref()
+                .is_some_and(|name| name.as_bytes() == cluster)
+        })
+    }
+
+    /// Decides where a request goes and counts it as in flight at the first choice.
+    pub fn route(&mut self, host: &dyn Host, index: usize, facts: &RequestFacts) -> Routing {
+        let started = host.monotonic_nanos();
+        let now = Millis(started / 1_000_000);
+        self.look_around(host, index, now);
+        let Some(pool) = self.pools.get_mut(index) else {
+            return Routing::Fallback;
+        };
+        let view = pool.view.at(now, &pool.breaker);
+        let decision = pool.picker.pick(facts, &view, &mut self.entropy);
+        self.metrics.picked(host, index, decision.reason());
+        let routing = match listed(view.endpoints, &decision) {
+            None if decision.reason() == Reason::Saturated => Routing::Saturated,
+            None => Routing::Fallback,
+            Some((first, destination)) => {
+                pool.picker.dispatched(facts, first);
+                let tokens = (facts.prompt_bytes / BYTES_PER_TOKEN).saturating_add(1);
+                let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
+                let choice = Choice::new(index, first, tokens);
+                self.begin(host, first, tokens, now);
+                Routing::To {
+                    choice,
+                    destination,
+                }
+            }
+        };
+        let ended = host.monotonic_nanos();
+        self.metrics.pick_took(host, ended.saturating_sub(started));
+        routing
+    }
+
+    /// Takes over what changed in shared data since the last pick.
+    fn look_around(&mut self, host: &dyn Host, index: usize, now: Millis) {
+        if self.others.refresh(host, now) {
+            for pool in &mut self.pools {
+                pool.view.recount_others(&self.others);
+            }
+        }
+        let Some(pool) = self.pools.get_mut(index) else {
+            return;
+        };
+        match pool.view.reload(host) {
+            Reload::Unchanged => {}
+            Reload::Rejected(error) => {
+                log::warn!("state of pool {} was refused: {error}", pool.config.name);
+                self.metrics.state(host, StateEvent::SlotRejected);
+            }
+            Reload::Replaced { refused } => {
+                for _ in 0..refused {
+                    self.metrics.state(host, StateEvent::EndpointRefused);
+                }
+                pool.taken_at = Some(now);
+                pool.view.recount(&self.ledger, &self.others);
+                pool.picker.retain(pool.view.endpoints());
+                pool.breaker.retain(pool.view.endpoints());
+            }
+        }
+    }
+
+    fn begin(&mut self, host: &dyn Host, endpoint: EndpointId, tokens: u32, now: Millis) {
+        self.ledger.begin(endpoint, tokens);
+        self.ledger_changed(host, endpoint.address, now);
+    }
+
+    fn end(&mut self, host: &dyn Host, endpoint: EndpointId, tokens: u32, now: Millis) {
+        if !self.ledger.end(endpoint, tokens) {
+            log::error!("a request ended that was not counted");
+        }
+        self.ledger_changed(host, endpoint.address, now);
+    }
+
+    fn ledger_changed(&mut self, host: &dyn Host, address: SocketAddr, now: Millis) {
+        for pool in &mut self.pools {
+            pool.view.recount_own(address, &self.ledger);
+        }
+        self.table.write(host, &self.ledger, now);
+    }
+
+    /// Notes who answered a routed request, and how.
+    ///
+    /// `used` is the upstream that Envoy talked to last, `failed` whether it did not do its work.
+    pub fn answered(
+        &mut self,
+        host: &dyn Host,
+        choice: &mut Choice,
+        used: Option<SocketAddr>,
+        failed: bool,
+    ) {
+        let now = host.now();
+        let first = choice.first();
+        let Some(pool) = self.pools.get_mut(choice.pool()) else {
+            return;
+        };
+        let moved = used.is_some_and(|used| used != first.address);
+        let member = match used {
+            Some(used) if moved => pool.view.by_address(used),
+            _ => Some(first),
+        };
+        if moved {
+            pool.breaker.failure(first, now);
+        }
+        match member {
+            Some(id) if failed => pool.breaker.failure(id, now),
+            Some(id) => pool.breaker.success(id, now),
+            None => {}
+        }
+        if failed || moved {
+            self.metrics.attempt(host, AttemptEvent::Failure);
+        }
+        if moved {
+            self.metrics.attempt(host, AttemptEvent::Moved);
+            let tokens = choice.tokens();
+            if let Some(counted) = choice.move_to(member) {
+                self.end(host, counted, tokens, now);
+            }
+            if let Some(member) = member {
+                self.begin(host, member, tokens, now);
+            }
+        }
+    }
+
+    /// Ends a routed request's count, whatever its end was.
+    pub fn release(&mut self, host: &dyn Host, choice: Choice) {
+        let tokens = choice.tokens();
+        if let Some(counted) = choice.into_counted() {
+            self.end(host, counted, tokens, host.now());
+        }
+    }
+
+    /// In pair mode: whether a second filter will hold the headers of the next request.
+    pub fn expects_partner(&mut self, host: &dyn Host) -> bool {
+        SecondPresence::any() && host.now() >= self.alone_until
+    }
+
+    /// In pair mode: a second filter lives in this VM but did not hold the headers. For a while
+    /// requests are routed at their headers, which still works.
+    pub fn partner_missed(&mut self, host: &dyn Host) {
+        self.alone_until = host.now().plus(ALONE_MS);
+    }
+
+    /// The periodic work: shows that this worker lives.
+    pub fn tick(&mut self, host: &dyn Host, now: Millis) {
+        self.table.beat(host, &self.ledger, now);
+    }
+
+    /// As leader: publishes a pool's state to all workers.
+    pub fn publish(&mut self, host: &dyn Host, index: usize, snapshot: &PoolSnapshot) {
+        let Some(pool) = self.pools.get_mut(index) else {
+            return;
+        };
+        match host.set_shared(&pool.keys.snapshot, &pool::encode(snapshot)) {
+            Ok(()) => slots::bump(host, &pool.keys.version),
+            Err(error) => log::error!("state of pool {} not shared: {error}", pool.config.name),
+        }
+    }
+
+    /// What the slot of a pool holds, if it can be used.
+    #[must_use]
+    pub fn published(&self, host: &dyn Host, index: usize) -> Option<PoolSnapshot> {
+        let pool = self.pools.get(index)?;
+        let snapshot = pool::decode(&host.shared(&pool.keys.snapshot).value).ok()?;
+        (snapshot.pool == pool.config.name).then_some(snapshot)
+    }
+
+    /// As leader: what this Envoy has in flight per endpoint of a pool, sorted by endpoint.
+    pub fn loads(&mut self, host: &dyn Host, index: usize, now: Millis) -> Vec<Load> {
+        self.look_around(host, index, now);
+        let Some(pool) = self.pools.get(index) else {
+            return Vec::new();
+        };
+        let loads: Vec<_> = pool.view.loads().collect();
+        let requests = loads.iter().map(|(_, load)| u64::from(load.requests)).sum();
+        let gauges = PoolGauges {
+            in_flight: requests,
+            endpoints: pool.view.endpoints().len() as u64,
+            snapshot_age_ms: pool.taken_at.map(|taken_at| now.since(taken_at)),
+        };
+        self.metrics.pool(host, index, gauges);
+        loads
+    }
+
+    /// Counts an event of the agent's stream.
+    pub fn stream_event(&self, host: &dyn Host, event: StreamEvent) {
+        self.metrics.stream(host, event);
+    }
+}
+
+/// One endpoint's load.
+pub type Load = (EndpointId, picker::InFlight);
+
+/// The first choice and the header's value; `None` when the decision names nobody.
+fn listed(endpoints: &[Endpoint], decision: &Decision) -> Option<(EndpointId, String)> {
+    let chosen = || decision.choices().filter_map(|index| endpoints.get(index));
+    let first = chosen().next()?.id;
+    let destination = headers::destination(chosen().map(|endpoint| endpoint.id.address));
+    Some((first, destination))
+}
+
+#[cfg(test)]
+mod tests;
