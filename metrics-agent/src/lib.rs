@@ -1,3 +1,25 @@
 //! Discovers endpoints, scrapes their metrics and pushes pool state to gateways.
+//!
+//! ```text
+//!   discovery (file, DNS) --> scheduler --> scrape (HTTP, dialects)
+//!          |  members            | outcomes
+//!          v                     v
+//!        Hub: index (pure) --publications--> publish (gRPC) --> gateways
+//!                |                              ^ loads            |
+//!                +--> admin (HTTP)              +------------------+
+//! ```
 
+pub mod admin;
+pub mod args;
+pub mod clock;
+pub mod config;
+pub mod discovery;
+pub mod entropy;
+pub mod hub;
+pub mod index;
+pub mod publish;
+pub mod run;
+pub mod scheduler;
 pub mod scrape;
+pub mod shutdown;
+pub mod telemetry;

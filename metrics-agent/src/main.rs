@@ -1,2 +1,9 @@
 //! The `zerohop-agent` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    metrics_agent::run::execute(&metrics_agent::args::Args::parse())
+}

@@ -1,0 +1,109 @@
+//! `/debug/pools`: all that is known, as JSON. Its form may change with any release.
+
+use picker::{Health, Millis, Signal};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    discovery::ConfigState,
+    index::{EndpointView, GatewayView, Observation, PoolView},
+};
+
+pub(super) fn page(pools: &[PoolView], config: &ConfigState, now: Millis) -> Value {
+    json!({
+        "config": {
+            "path": config.path.display().to_string(),
+            "taken": config.taken,
+            "taken_age_ms": now.since(config.taken_at),
+            "mistakes": config.mistakes,
+            "needs_restart": config.needs_restart,
+        },
+        "pools": pools.iter().map(|pool| self::pool(pool, now)).collect::<Vec<_>>(),
+    })
+}
+
+fn pool(pool: &PoolView, now: Millis) -> Value {
+    json!({
+        "name": &*pool.name,
+        // Hashes do not fit into JSON's numbers.
+        "version": pool.version.map(|version| json!({
+            "agent_id": format!("{:016x}", version.agent_id),
+            "epoch": version.epoch,
+            "sequence": version.sequence,
+            "taken_at_unix_ms": version.taken_at_unix_ms,
+        })),
+        "endpoints": pool.endpoints.iter().map(|e| endpoint(e, now)).collect::<Vec<_>>(),
+        "gateways": pool.gateways.iter().map(gateway).collect::<Vec<_>>(),
+    })
+}
+
+fn gateway(gateway: &GatewayView) -> Value {
+    json!({
+        "id": &*gateway.id,
+        "report_age_ms": gateway.age_ms,
+        "requests": gateway.requests,
+        "tokens": gateway.tokens,
+    })
+}
+
+fn endpoint(endpoint: &EndpointView, now: Millis) -> Value {
+    let latest = endpoint.latest.as_ref();
+    json!({
+        "address": endpoint.address.to_string(),
+        "name": endpoint.name.as_deref(),
+        "labels": &*endpoint.labels,
+        "weight": endpoint.weight,
+        "generation": format!("{:016x}", endpoint.generation),
+        "health": latest.map_or("pending", |latest| health(latest.health)),
+        "reason": latest.map(|latest| &*latest.reason),
+        "last_attempt_age_ms": latest.map(|latest| now.since(latest.at)),
+        "attempts": endpoint.attempts,
+        "failures": endpoint.failures,
+        "signals": latest.map(|latest| signals(latest, now)),
+    })
+}
+
+const fn health(health: Health) -> &'static str {
+    match health {
+        Health::Ready => "ready",
+        Health::Draining => "draining",
+        Health::Suspect => "suspect",
+    }
+}
+
+/// Unknown signals are null.
+fn signals(observation: &Observation, now: Millis) -> Value {
+    let signals = &observation.signals;
+    let mut shown = Map::new();
+    shown.insert("waiting".to_owned(), signal(signals.waiting.as_ref(), now));
+    shown.insert("running".to_owned(), signal(signals.running.as_ref(), now));
+    shown.insert(
+        "kv_usage".to_owned(),
+        signal(signals.kv_usage.as_ref(), now),
+    );
+    let speed = signal(signals.tokens_per_second.as_ref(), now);
+    shown.insert("tokens_per_second".to_owned(), speed);
+    let lora = signals.lora.as_ref().map(|lora| {
+        json!({
+            "active": names(&lora.value.active),
+            "waiting": names(&lora.value.waiting),
+            "registered": names(&lora.value.registered),
+            "max": lora.value.max,
+            "age_ms": lora.age_ms(now),
+        })
+    });
+    shown.insert("lora".to_owned(), json!(lora));
+    shown.insert("kv_block_size".to_owned(), json!(signals.kv_block_size));
+    shown.insert("kv_blocks".to_owned(), json!(signals.kv_blocks));
+    Value::Object(shown)
+}
+
+fn signal(signal: Option<&Signal<f32>>, now: Millis) -> Value {
+    signal.map_or(
+        Value::Null,
+        |signal| json!({"value": signal.value, "age_ms": signal.age_ms(now)}),
+    )
+}
+
+fn names(names: &[std::sync::Arc<str>]) -> Vec<&str> {
+    names.iter().map(|name| &**name).collect()
+}

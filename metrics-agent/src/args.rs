@@ -1,0 +1,59 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Scrapes the metrics of model servers and pushes the state of their pools to gateways.
+#[derive(Debug, Parser)]
+#[command(name = "zerohop-agent", version, about)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve until SIGTERM or SIGINT.
+    Run(RunArgs),
+    /// Read a configuration file and print every mistake with its place; exit code 0 when there is
+    /// none, 1 otherwise.
+    Check {
+        /// The YAML file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The YAML file; watched, and taken again when it changes.
+    #[arg(long, env = "ZEROHOP_AGENT_CONFIG", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The form of log lines on standard error.
+    #[arg(long, env = "ZEROHOP_AGENT_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or a filter such as `info,metrics_agent=debug`.
+    #[arg(
+        long,
+        env = "ZEROHOP_AGENT_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+    /// Threads that scrape and serve. One is enough for some hundred endpoints.
+    #[arg(
+        long,
+        env = "ZEROHOP_AGENT_THREADS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
+    pub(crate) threads: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,171 @@
+//! The second stage: what the file means. Values of these types kept every rule of
+//! `docs/agent.md`.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::scrape::{Dialect, dialect::CustomDialect};
+
+/// Pools that one agent serves at most.
+pub const MAX_POOLS: usize = 64;
+/// Endpoints of all pools together at most.
+pub const MAX_ENDPOINTS: usize = 10_000;
+
+/// A whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The agent's stable identity; `None` derives it from the host's name.
+    pub agent_id: Option<String>,
+    /// Where it listens. Fixed for the life of the process.
+    pub listen: Listen,
+    /// How metrics are fetched.
+    pub scrape: ScrapeSettings,
+    /// The pools, in the order of the file, names unique.
+    pub pools: Vec<Pool>,
+}
+
+/// Listening addresses and their protection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Where gateways connect (gRPC). Not loopback only with `tls` or `insecure`.
+    pub grpc: SocketAddr,
+    /// Where people and Prometheus connect (HTTP).
+    pub admin: SocketAddr,
+    /// Whether the operator accepts plaintext gRPC beyond loopback.
+    pub insecure: bool,
+    /// Certificates for gRPC.
+    pub tls: Option<TlsFiles>,
+}
+
+/// PEM files for gRPC over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The agent's certificate chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// When given, gateways must show a certificate of this authority.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// How metrics are fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrapeSettings {
+    /// Between two scrapes of an endpoint, 50 ms to 10 s.
+    pub interval: Duration,
+    /// For a whole scrape.
+    pub timeout: Duration,
+    /// For connecting, at most `timeout`.
+    pub connect_timeout: Duration,
+    /// Of a page; a longer one is a failed scrape.
+    pub max_bytes: usize,
+    /// Of a page; a longer one is a failed scrape.
+    pub max_lines: usize,
+    /// Scrapes at a time.
+    pub concurrency: usize,
+    /// An engine that runs requests without generating a token for so long counts as hung.
+    pub hang_after: Duration,
+}
+
+impl Default for ScrapeSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(200),
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_millis(200),
+            max_bytes: 4 << 20,
+            max_lines: 20_000,
+            concurrency: 64,
+            hang_after: Duration::from_millis(600),
+        }
+    }
+}
+
+/// An InferencePool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// The name that gateways ask for.
+    pub name: Arc<str>,
+    /// Its endpoints; none is allowed (scaled to zero).
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint as configured: a DNS name stands for all its addresses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Where the model server is.
+    pub host: Host,
+    /// Its port for requests.
+    pub port: u16,
+    /// Tells one life of an address from the next, like a pod UID; defaults to the address.
+    pub name: Option<Arc<str>>,
+    /// Relative capacity, 0.01 to 100.
+    pub weight: f32,
+    /// Shown at `/debug/pools`.
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// Whose metric names it speaks.
+    pub engine: Engine,
+    /// Where its metrics are.
+    pub metrics: MetricsPlace,
+}
+
+/// An address or a DNS name in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// An address, never unspecified, multicast or IPv4-mapped.
+    Ip(IpAddr),
+    /// A name to resolve.
+    Name(String),
+}
+
+/// Port and path of an endpoint's metrics where they differ from the engine's usual ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MetricsPlace {
+    /// Default: the endpoint's own port, or the engine's metrics port.
+    pub port: Option<u16>,
+    /// Default: the engine's.
+    pub path: Option<Arc<str>>,
+}
+
+/// Whose metric names an endpoint speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// A built-in name (see [`Dialect::BUILTIN`]) or one of the section `engines`.
+    pub name: Arc<str>,
+    /// The metric names of an engine that is not built in.
+    pub custom: Option<Arc<CustomDialect>>,
+}
+
+impl Engine {
+    /// Triton serves its metrics beside its API.
+    const TRITON_METRICS_PORT: u16 = 8002;
+
+    /// The engine that is recognised by its page.
+    #[must_use]
+    pub fn auto() -> Self {
+        Self {
+            name: Arc::from("auto"),
+            custom: None,
+        }
+    }
+
+    /// The reader for its pages.
+    #[must_use]
+    pub fn dialect(&self) -> Option<Dialect> {
+        match &self.custom {
+            Some(custom) => Some(Dialect::custom(&self.name, custom)),
+            None => Dialect::builtin(&self.name),
+        }
+    }
+
+    /// The port of its metrics, where that is not the port for requests.
+    #[must_use]
+    pub fn metrics_port(&self) -> Option<u16> {
+        (&*self.name == "triton").then_some(Self::TRITON_METRICS_PORT)
+    }
+}

@@ -1,0 +1,153 @@
+//! The one place where discovery, scheduler, gateways and admin meet.
+//!
+//! ```text
+//!   discovery --members--+             +--> published (watch) --> gateway streams
+//!   scheduler --outcome--+--> Index ---+
+//!   gateways ---loads----+             +--> views --> admin
+//! ```
+//!
+//! A mutex around the index rather than an actor: every critical section is short and pure, and a
+//! scrape ends with one lock instead of a message and a wake-up.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use picker::Millis;
+use pool_state::convert::Report;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::{
+    clock::Clock,
+    index::{Index, Membership, Observation, Publication, TargetId},
+    telemetry::Telemetry,
+};
+
+/// The least time between two publications: changes that come closer together travel as one
+/// message. A lone change is published at once.
+pub const COALESCE: Duration = Duration::from_millis(12);
+
+/// Every configured pool with its last publication; `None` while it is withheld.
+pub type Published = BTreeMap<Arc<str>, Option<Arc<Publication>>>;
+
+/// What all parts of the agent share.
+#[derive(Debug)]
+pub struct Hub {
+    /// The agent's clock.
+    pub clock: Clock,
+    /// The agent's metrics about itself.
+    pub telemetry: Arc<Telemetry>,
+    index: Mutex<Index>,
+    dirty: Notify,
+    published: watch::Sender<Arc<Published>>,
+}
+
+impl Hub {
+    /// A hub without pools.
+    #[must_use]
+    pub fn new(clock: Clock, index: Index, telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            clock,
+            telemetry,
+            index: Mutex::new(index),
+            dirty: Notify::new(),
+            published: watch::Sender::default(),
+        }
+    }
+
+    /// The index. A poisoned lock is taken all the same: the index has no broken in-between states,
+    /// and an agent that stops publishing is worse than one that missed an event.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the membership; gateways hear of pools that came or went at once.
+    pub fn set_membership(&self, membership: &Membership) {
+        let now = self.clock.now();
+        let mut index = self.index();
+        index.set_membership(membership, now);
+        self.telemetry.set_pools(index.pool_names());
+        self.published.send_modify(|published| {
+            let pools = index.pool_names().map(|name| {
+                let last = published.get(name).cloned().flatten();
+                (Arc::clone(name), last)
+            });
+            *published = Arc::new(pools.collect());
+        });
+        drop(index);
+        self.dirty.notify_one();
+    }
+
+    /// Takes the outcome of a scrape attempt.
+    pub fn observe(&self, target: TargetId, observation: Observation) {
+        if self.index().observe(target, observation) {
+            self.dirty.notify_one();
+        }
+    }
+
+    /// Takes a gateway's load.
+    pub fn report(&self, gateway: &Arc<str>, stream: u64, report: Report) {
+        let now = self.clock.now();
+        if self.index().report(gateway, stream, report, now) {
+            self.dirty.notify_one();
+        }
+    }
+
+    /// Forgets a gateway's load after its stream ended.
+    pub fn gateway_gone(&self, gateway: &str, stream: u64) {
+        if self.index().gateway_gone(gateway, stream) {
+            self.dirty.notify_one();
+        }
+    }
+
+    /// Follows the publications.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.subscribe()
+    }
+
+    /// Publishes what changed, for ever, at most once in [`COALESCE`].
+    pub async fn publish_changes(&self) {
+        let mut earliest = Instant::now();
+        loop {
+            self.wait_for_change().await;
+            tokio::time::sleep_until(earliest).await;
+            earliest = Instant::now() + COALESCE;
+            self.publish();
+        }
+    }
+
+    async fn wait_for_change(&self) {
+        let deadline = self.index().next_deadline();
+        let Some(Millis(deadline)) = deadline else {
+            return self.dirty.notified().await;
+        };
+        let wait = Duration::from_millis(deadline.saturating_sub(self.clock.now().0));
+        tokio::select! {
+            () = self.dirty.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+
+    fn publish(&self) {
+        let (now, unix_ms) = (self.clock.now(), self.clock.unix_ms());
+        let mut index = self.index();
+        let publications = index.publish(now, unix_ms);
+        if publications.is_empty() {
+            return;
+        }
+        self.telemetry.published(publications.keys());
+        self.published.send_modify(|published| {
+            let mut next = Published::clone(published);
+            for (name, publication) in publications {
+                next.insert(name, Some(publication));
+            }
+            *published = Arc::new(next);
+        });
+    }
+}

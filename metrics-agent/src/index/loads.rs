@@ -1,0 +1,119 @@
+//! What the gateways have in flight.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use picker::{EndpointId, InFlight, Millis, Signal};
+
+/// One gateway's last report on one pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayLoad {
+    /// The stream it came over.
+    pub stream: u64,
+    /// When it came.
+    pub at: Millis,
+    /// Endpoints with load.
+    pub loads: HashMap<EndpointId, InFlight>,
+}
+
+/// The loads of all gateways on one pool, frozen for a publication.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Loads {
+    by_gateway: BTreeMap<Arc<str>, Arc<GatewayLoad>>,
+    /// The sum over all gateways of requests on each endpoint, zeros left out.
+    totals: HashMap<EndpointId, u64>,
+    /// When the oldest of the reports came: the age of every sum.
+    oldest: Millis,
+}
+
+impl Loads {
+    /// What the gateways other than `gateway` have in flight on each endpoint, zeros left out, and
+    /// how old that is. A gateway's own former streams are not others.
+    #[must_use]
+    pub fn others(&self, gateway: &str) -> HashMap<EndpointId, Signal<u32>> {
+        let own = self.by_gateway.get(gateway);
+        if self.by_gateway.len() <= usize::from(own.is_some()) {
+            return HashMap::new();
+        }
+        self.totals
+            .iter()
+            .filter_map(|(id, total)| {
+                let own = own.and_then(|own| own.loads.get(id));
+                let others = total.saturating_sub(own.map_or(0, |load| u64::from(load.requests)));
+                let requests = u32::try_from(others).unwrap_or(u32::MAX);
+                (requests > 0).then(|| (*id, Signal::new(requests, self.oldest)))
+            })
+            .collect()
+    }
+
+    /// The gateways that reported, with their reports.
+    pub fn gateways(&self) -> impl Iterator<Item = (&Arc<str>, &GatewayLoad)> {
+        self.by_gateway.iter().map(|(id, load)| (id, load.as_ref()))
+    }
+
+    /// Takes a report; says whether the sums changed.
+    pub(super) fn report(
+        &mut self,
+        gateway: &Arc<str>,
+        stream: u64,
+        loads: Vec<(EndpointId, InFlight)>,
+        now: Millis,
+    ) -> bool {
+        let loads: HashMap<EndpointId, InFlight> = loads
+            .into_iter()
+            .filter(|(_, load)| *load != InFlight::default())
+            .collect();
+        let load = GatewayLoad {
+            stream,
+            at: now,
+            loads,
+        };
+        let before = self.by_gateway.insert(Arc::clone(gateway), Arc::new(load));
+        let changed = match (&before, self.by_gateway.get(gateway)) {
+            (Some(before), Some(after)) => before.loads != after.loads,
+            _ => true,
+        };
+        self.add_up(changed);
+        changed
+    }
+
+    /// Forgets what came over `stream`; says whether the sums changed.
+    pub(super) fn forget(&mut self, gateway: &str, stream: u64) -> bool {
+        let ended = self
+            .by_gateway
+            .get(gateway)
+            .is_some_and(|load| load.stream == stream);
+        if ended {
+            self.by_gateway.remove(gateway);
+            self.add_up(true);
+        }
+        ended
+    }
+
+    fn add_up(&mut self, changed: bool) {
+        self.oldest = self
+            .by_gateway
+            .values()
+            .map(|load| load.at)
+            .min()
+            .unwrap_or_default();
+        if !changed {
+            return;
+        }
+        self.totals.clear();
+        for load in self.by_gateway.values() {
+            for (id, in_flight) in &load.loads {
+                if in_flight.requests > 0 {
+                    let total = self.totals.entry(*id).or_insert(0);
+                    *total = total.saturating_add(u64::from(in_flight.requests));
+                }
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_gateway.len()
+    }
+}

@@ -1,0 +1,152 @@
+//! One pool: its members, its gateways' loads and its last publication.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use picker::{Endpoint, EndpointId, InFlight, Millis, PoolSnapshot, SnapshotVersion};
+
+use super::{
+    GatewayLoad, Loads, Member, PoolMembers, Publication, TargetId,
+    endpoint::{EndpointState, generation},
+};
+
+#[derive(Debug)]
+pub(super) struct PoolState {
+    pub(super) members: Vec<Member>,
+    targets: HashSet<TargetId>,
+    unresolved: usize,
+    since: Millis,
+    loads: Arc<Loads>,
+    last: Option<Arc<PoolSnapshot>>,
+    dirty: bool,
+}
+
+impl PoolState {
+    pub(super) fn new(members: &PoolMembers, now: Millis) -> Self {
+        Self {
+            members: members.members.clone(),
+            targets: members.members.iter().map(|member| member.target).collect(),
+            unresolved: members.unresolved,
+            since: now,
+            loads: Arc::default(),
+            last: None,
+            dirty: true,
+        }
+    }
+
+    pub(super) fn with_members(self, members: &PoolMembers, now: Millis) -> Self {
+        Self {
+            loads: self.loads,
+            last: self.last,
+            since: self.since,
+            ..Self::new(members, now)
+        }
+    }
+
+    pub(super) fn has(&self, target: TargetId) -> bool {
+        self.targets.contains(&target)
+    }
+
+    pub(super) const fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    pub(super) fn report(
+        &mut self,
+        gateway: &Arc<str>,
+        stream: u64,
+        loads: Vec<(EndpointId, InFlight)>,
+        now: Millis,
+    ) -> bool {
+        let gateways = self.loads.len();
+        let changed = Arc::make_mut(&mut self.loads).report(gateway, stream, loads, now);
+        // A single gateway is nobody's other.
+        let news = changed && gateways.max(self.loads.len()) > 1;
+        self.dirty |= news;
+        news
+    }
+
+    pub(super) fn gateway_gone(&mut self, gateway: &str, stream: u64) -> bool {
+        let news = Arc::make_mut(&mut self.loads).forget(gateway, stream) && self.loads.len() > 0;
+        self.dirty |= news;
+        news
+    }
+
+    pub(super) fn gateways(&self) -> impl Iterator<Item = (&Arc<str>, &GatewayLoad)> {
+        self.loads.gateways()
+    }
+
+    pub(super) fn version(&self) -> Option<SnapshotVersion> {
+        self.last.as_ref().map(|last| last.version)
+    }
+
+    pub(super) fn all_attempted(&self, endpoints: &HashMap<TargetId, EndpointState>) -> bool {
+        self.unresolved == 0
+            && self.members.iter().all(|member| {
+                endpoints
+                    .get(&member.target)
+                    .is_some_and(|endpoint| endpoint.shown.is_some())
+            })
+    }
+
+    /// The end of the grace period of a pool that was never published.
+    pub(super) fn withheld_until(&self, grace_ms: u64) -> Option<Millis> {
+        (self.last.is_none() && self.dirty).then(|| self.since.plus(grace_ms))
+    }
+
+    pub(super) fn is_due(
+        &self,
+        endpoints: &HashMap<TargetId, EndpointState>,
+        now: Millis,
+        grace_ms: u64,
+    ) -> bool {
+        self.dirty
+            && (self.last.is_some()
+                || now.since(self.since) >= grace_ms
+                || self.all_attempted(endpoints))
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        name: &str,
+        version: SnapshotVersion,
+        endpoints: &HashMap<TargetId, EndpointState>,
+        now: Millis,
+    ) -> Arc<Publication> {
+        let mut published: Vec<Endpoint> = self
+            .members
+            .iter()
+            .filter_map(|member| endpoint(member, endpoints.get(&member.target)?))
+            .collect();
+        published.sort_unstable_by_key(|endpoint| endpoint.id);
+        let snapshot = Arc::new(PoolSnapshot {
+            pool: name.to_owned(),
+            version,
+            endpoints: published,
+        });
+        let base = self.last.replace(Arc::clone(&snapshot));
+        self.dirty = false;
+        Arc::new(Publication::new(
+            snapshot,
+            base,
+            Arc::clone(&self.loads),
+            now,
+        ))
+    }
+}
+
+/// The member as published; `None` before its first scrape attempt.
+fn endpoint(member: &Member, state: &EndpointState) -> Option<Endpoint> {
+    let shown = state.shown.as_ref()?;
+    Some(Endpoint {
+        id: EndpointId {
+            address: member.address,
+            generation: generation(member.address, member.name.as_deref(), shown.life),
+        },
+        health: shown.health,
+        weight: member.weight,
+        signals: shown.signals.clone(),
+    })
+}

@@ -1,0 +1,132 @@
+//! Read-only views for `/debug/pools` and the agent's own metrics.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use picker::{Health, Millis, SnapshotVersion};
+
+use super::{Index, Observation, generation};
+
+/// A pool as people see it.
+#[derive(Debug, Clone)]
+pub struct PoolView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its last publication; `None` while it is withheld.
+    pub version: Option<SnapshotVersion>,
+    /// All configured endpoints, those not yet attempted too.
+    pub endpoints: Vec<EndpointView>,
+    /// The gateways that reported load.
+    pub gateways: Vec<GatewayView>,
+}
+
+/// An endpoint as people see it.
+#[derive(Debug, Clone)]
+pub struct EndpointView {
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// The configured name.
+    pub name: Option<Arc<str>>,
+    /// The configured labels.
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// The configured weight.
+    pub weight: f32,
+    /// Its present generation.
+    pub generation: u64,
+    /// The newest outcome of a scrape; `None` before the first.
+    pub latest: Option<Observation>,
+    /// Scrape attempts since it became a member.
+    pub attempts: u64,
+    /// Of those, the failed ones.
+    pub failures: u64,
+}
+
+/// A gateway's load on a pool.
+#[derive(Debug, Clone)]
+pub struct GatewayView {
+    /// The gateway's id.
+    pub id: Arc<str>,
+    /// Milliseconds since its last report.
+    pub age_ms: u64,
+    /// Requests in flight on all endpoints.
+    pub requests: u64,
+    /// Their tokens.
+    pub tokens: u64,
+}
+
+/// How many endpoints of a pool are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HealthCounts {
+    /// May be picked.
+    pub ready: usize,
+    /// Going away.
+    pub draining: usize,
+    /// Failing or hung.
+    pub suspect: usize,
+    /// Not yet scraped.
+    pub pending: usize,
+}
+
+impl Index {
+    /// Everything that is known, for people.
+    #[must_use]
+    pub fn view(&self, now: Millis) -> Vec<PoolView> {
+        let pools = self.pools.iter();
+        pools
+            .map(|(name, pool)| PoolView {
+                name: Arc::clone(name),
+                version: pool.version(),
+                endpoints: pool
+                    .members
+                    .iter()
+                    .map(|member| self.endpoint_view(member))
+                    .collect(),
+                gateways: pool
+                    .gateways()
+                    .map(|(id, load)| GatewayView {
+                        id: Arc::clone(id),
+                        age_ms: now.since(load.at),
+                        requests: load.loads.values().map(|l| u64::from(l.requests)).sum(),
+                        tokens: load
+                            .loads
+                            .values()
+                            .fold(0, |sum, l| u64::saturating_add(sum, l.tokens)),
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// How many endpoints are in which state, by pool.
+    pub fn health_counts(&self) -> impl Iterator<Item = (&Arc<str>, HealthCounts)> {
+        self.pools.iter().map(|(name, pool)| {
+            let mut counts = HealthCounts::default();
+            for member in &pool.members {
+                let state = self.endpoints.get(&member.target);
+                let latest = state.and_then(|state| state.latest.as_ref());
+                match latest.map(|latest| latest.health) {
+                    Some(Health::Ready) => counts.ready += 1,
+                    Some(Health::Draining) => counts.draining += 1,
+                    Some(Health::Suspect) => counts.suspect += 1,
+                    None => counts.pending += 1,
+                }
+            }
+            (name, counts)
+        })
+    }
+
+    fn endpoint_view(&self, member: &super::Member) -> EndpointView {
+        let state = self.endpoints.get(&member.target);
+        let latest = state.and_then(|state| state.latest.clone());
+        let life = latest.as_ref().map_or(0, |latest| latest.life);
+        EndpointView {
+            address: member.address,
+            name: member.name.clone(),
+            labels: Arc::clone(&member.labels),
+            weight: member.weight,
+            generation: generation(member.address, member.name.as_deref(), life),
+            latest,
+            attempts: state.map_or(0, |state| state.attempts),
+            failures: state.map_or(0, |state| state.failures),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Wires the parts together and runs them.
+
+use std::{
+    fmt::Display, io, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tracing::{error, info, warn};
+use xxhash_rust::xxh64::xxh64;
+
+use crate::{
+    admin::{self, Admin},
+    args::{Args, Command, LogFormat, RunArgs},
+    clock::Clock,
+    config::{self, Config},
+    discovery::{ConfigState, Supervisor, dns::system_lookup, file::ConfigFile},
+    hub::Hub,
+    index::Index,
+    publish,
+    scheduler::Scheduler,
+    shutdown::{self, Shutdown},
+    telemetry::Telemetry,
+};
+
+/// Streams and requests that have not ended by then are cut off.
+const STOP_WITHIN: Duration = Duration::from_millis(1_500);
+/// A look-up in progress holds a thread; more threads than this never help.
+const BLOCKING_THREADS: usize = 8;
+
+/// Runs a command; the exit code is 0 for success, 1 for a bad configuration or a failure.
+#[must_use]
+pub fn execute(args: &Args) -> ExitCode {
+    match &args.command {
+        Command::Check { file } => check(file),
+        Command::Run(args) => match run(args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(&mut io::stderr(), format_args!("zerohop-agent: {error}"));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// Why the agent could not start or go on.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("the configuration has mistakes\n{0}")]
+    Config(config::Mistakes),
+    #[error("the log filter `{filter}` is not understood: {why}")]
+    LogFilter { filter: String, why: String },
+    #[error("cannot listen on {address} ({field}): {source}")]
+    Listen {
+        address: SocketAddr,
+        field: &'static str,
+        source: io::Error,
+    },
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+    #[error("serving gateways failed: {0}")]
+    Serve(tonic::transport::Error),
+}
+
+fn check(file: &Path) -> ExitCode {
+    match ConfigFile::open(file) {
+        Ok((_, config)) => {
+            let endpoints: usize = config.pools.iter().map(|pool| pool.endpoints.len()).sum();
+            let (file, pools) = (file.display(), config.pools.len());
+            let good = format_args!("{file}: good, {pools} pools with {endpoints} endpoints");
+            say(&mut io::stdout(), good);
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            say(&mut io::stderr(), &mistakes);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line; that nobody reads it is no failure of ours.
+fn say(to: &mut impl io::Write, line: impl Display) {
+    drop(writeln!(to, "{line}"));
+}
+
+fn run(args: &RunArgs) -> Result<(), RunError> {
+    start_logging(args)?;
+    let (file, config) = ConfigFile::open(&args.config).map_err(RunError::Config)?;
+    runtime(args.threads)
+        .map_err(RunError::Runtime)?
+        .block_on(serve(file, config))
+}
+
+fn start_logging(args: &RunArgs) -> Result<(), RunError> {
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&args.log).map_err(|error| RunError::LogFilter {
+            filter: args.log.clone(),
+            why: error.to_string(),
+        })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match args.log_format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            let colours = io::IsTerminal::is_terminal(&io::stderr());
+            builder.with_ansi(colours).init();
+        }
+    }
+    Ok(())
+}
+
+/// One thread by default: the work is many short waits, and a second thread would spend more on
+/// waking the first than it takes off it.
+fn runtime(threads: u16) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        builder.worker_threads(threads.into());
+    }
+    builder
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+}
+
+async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
+    let (trigger, shutdown) = shutdown::channel();
+    let grpc = bind(config.listen.grpc, "listen.grpc").await?;
+    let admin = bind(config.listen.admin, "listen.admin").await?;
+    let hub = Arc::new(new_hub(&config));
+    let state = Arc::new(ArcSwap::from_pointee(ConfigState {
+        path: file.path().to_owned(),
+        ..ConfigState::default()
+    }));
+    info!(
+        grpc = %address(&grpc),
+        admin = %address(&admin),
+        pools = config.pools.len(),
+        "zerohop-agent is listening"
+    );
+    let scheduler = Scheduler::new(Arc::clone(&hub), &config.scrape);
+    let supervisor = Supervisor::new(
+        Arc::clone(&hub),
+        Arc::clone(&state),
+        scheduler,
+        system_lookup(),
+        config,
+    );
+    let supervising = tokio::spawn(supervisor.run(file));
+    let publisher = Arc::clone(&hub);
+    let publishing = tokio::spawn(async move { publisher.publish_changes().await });
+    let answers = Arc::new(Admin::new(Arc::clone(&hub), state, shutdown.clone()));
+    let mut admins = tokio::spawn(admin::serve(admin, answers, shutdown.clone()));
+    let mut gateways = tokio::spawn(publish::serve(grpc, hub, shutdown.clone()));
+
+    let served = tokio::select! {
+        () = stop_signal(shutdown) => None,
+        ended = &mut gateways => Some(ended),
+    };
+    trigger.request();
+    let stopped = timeout(STOP_WITHIN, async {
+        drop((&mut admins).await);
+        match served {
+            Some(ended) => Some(ended),
+            None => Some((&mut gateways).await),
+        }
+    });
+    let ended = stopped.await.unwrap_or_else(|_| {
+        warn!("some connections did not end in time and were cut off");
+        None
+    });
+    supervising.abort();
+    publishing.abort();
+    info!("zerohop-agent has stopped");
+    match ended {
+        Some(Ok(Err(error))) => Err(RunError::Serve(error)),
+        _ => Ok(()),
+    }
+}
+
+fn new_hub(config: &Config) -> Hub {
+    let clock = Clock::start();
+    let agent_id = config.agent_id.clone().unwrap_or_else(host_name);
+    let hash = xxh64(agent_id.as_bytes(), 0);
+    let epoch = clock.unix_ms();
+    info!(agent_id, epoch, "identity");
+    // Two rounds of time-outs: one that waits for the first lane, one that scrapes.
+    let grace = config.scrape.timeout.saturating_mul(2) + Duration::from_millis(200);
+    let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+    Hub::new(
+        clock,
+        Index::new(hash, epoch, grace_ms),
+        Arc::new(Telemetry::new()),
+    )
+}
+
+/// The host's name: in Kubernetes the pod's, so that replicas differ.
+fn host_name() -> String {
+    let from_file = |path: &str| std::fs::read_to_string(path).ok();
+    let name = from_file("/proc/sys/kernel/hostname").or_else(|| from_file("/etc/hostname"));
+    let name = name.map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "zerohop-agent".to_owned())
+}
+
+async fn bind(address: SocketAddr, field: &'static str) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen {
+            address,
+            field,
+            source,
+        })
+}
+
+fn address(listener: &TcpListener) -> String {
+    listener
+        .local_addr()
+        .map_or_else(|_| "unknown".to_owned(), |address| address.to_string())
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn stop_signal(mut shutdown: Shutdown) {
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+        error!("cannot listen for signals, only a kill will stop this process");
+        return shutdown.requested().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM, stopping"),
+        _ = interrupt.recv() => info!("SIGINT, stopping"),
+    }
+}

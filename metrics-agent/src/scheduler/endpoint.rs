@@ -1,0 +1,176 @@
+//! The task that scrapes one target for as long as it is one.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use picker::{Entropy, SplitMix64};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{info, warn};
+
+use super::{
+    Shared,
+    adapters::Adapters,
+    judge::Judge,
+    notices::{Leave, Notices, Tell, Told},
+};
+use crate::{
+    discovery::Target,
+    entropy::{jittered, seeded},
+    hub::Hub,
+    index::{Observation, TargetId},
+    scrape::{Dialect, ScrapeError, ScrapeTarget, Scraped},
+    telemetry::{PageProblem, ScrapeCounters},
+};
+
+/// The first scrapes of all targets are spread over this time.
+const FIRST_WITHIN: Duration = Duration::from_millis(100);
+/// A tenth more or less than the interval, so that targets do not fall into step.
+const JITTER: f64 = 0.1;
+
+pub(super) struct Task {
+    id: TargetId,
+    target: Arc<Target>,
+    hub: Arc<Hub>,
+    shared: Arc<ArcSwap<Shared>>,
+    notices: Arc<Notices>,
+    told: Told,
+    adapters: Option<Adapters>,
+    entropy: SplitMix64,
+    counters: ScrapeCounters,
+}
+
+impl Task {
+    pub(super) fn new(
+        id: TargetId,
+        target: Arc<Target>,
+        hub: Arc<Hub>,
+        shared: Arc<ArcSwap<Shared>>,
+        notices: Arc<Notices>,
+    ) -> Self {
+        let counters = hub.telemetry.scrape_counters(target.address);
+        Self {
+            id,
+            target,
+            hub,
+            shared,
+            notices,
+            told: Told::default(),
+            adapters: None,
+            entropy: seeded(),
+            counters,
+        }
+    }
+
+    /// Scrapes until the task is aborted.
+    pub(super) async fn run(mut self) {
+        let Some((page, dialect)) = self.page() else {
+            warn!(endpoint = %self.target.address, "endpoint has no metrics page");
+            return;
+        };
+        let mut judge = Judge::new(&self.shared.load().settings);
+        let mut slow = false;
+        sleep(FIRST_WITHIN.mul_f64(self.entropy.unit())).await;
+        slow = self.attempt(&page, &dialect, &mut judge, slow).await;
+        let phase = self.entropy.unit();
+        let mut next = Instant::now() + self.shared.load().settings.interval.mul_f64(phase);
+        loop {
+            sleep_until(next).await;
+            slow = self.attempt(&page, &dialect, &mut judge, slow).await;
+            let interval = self.shared.load().settings.interval;
+            next += jittered(interval, JITTER, &mut self.entropy);
+            // Beats that were missed are left out.
+            next = next.max(Instant::now());
+        }
+    }
+
+    fn page(&self) -> Option<(ScrapeTarget, Dialect)> {
+        let dialect = self.target.engine.dialect()?;
+        let path = self.target.path.as_deref();
+        let path = path.unwrap_or(dialect.metrics_path());
+        let page = ScrapeTarget::new(self.target.metrics, path).ok()?;
+        Some((page, dialect))
+    }
+
+    /// One attempt; says whether it was slow or failed.
+    async fn attempt(
+        &mut self,
+        page: &ScrapeTarget,
+        dialect: &Dialect,
+        judge: &mut Judge,
+        slow: bool,
+    ) -> bool {
+        let shared = self.shared.load_full();
+        let permit = shared.lanes.enter(slow).await;
+        let started = Instant::now();
+        judge.started(self.hub.clock.now());
+        let outcome = {
+            let mut scrape = pin!(shared.client.scrape(page, dialect));
+            match timeout(Judge::PATIENCE, scrape.as_mut()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    self.learn(judge.overdue(self.hub.clock.now()));
+                    scrape.await
+                }
+            }
+        };
+        drop(permit);
+        let took = started.elapsed();
+        self.count(&outcome, took);
+        let registered = self.adapters.as_ref().and_then(Adapters::news);
+        self.learn(judge.ended(&outcome, registered, self.hub.clock.now()));
+        self.follow_adapters(&outcome);
+        outcome.is_err() || took > shared.settings.interval
+    }
+
+    fn learn(&mut self, observation: Observation) {
+        self.tell(&observation);
+        self.hub.observe(self.id, observation);
+    }
+
+    fn follow_adapters(&mut self, outcome: &Result<Scraped, ScrapeError>) {
+        if let (Ok(scraped), None) = (outcome, &self.adapters)
+            && &*scraped.dialect == "vllm"
+        {
+            let shared = Arc::clone(&self.shared);
+            self.adapters = Some(Adapters::follow(self.target.address, shared));
+        }
+    }
+
+    fn count(&self, outcome: &Result<Scraped, ScrapeError>, took: Duration) {
+        let telemetry = &self.hub.telemetry;
+        match outcome {
+            Ok(scraped) => {
+                self.counters.ok.inc();
+                telemetry.scraped(took);
+                let problems = &scraped.problems;
+                telemetry.page_problem(PageProblem::BadLine, problems.bad_lines);
+                telemetry.page_problem(PageProblem::BadValue, problems.bad_values);
+                telemetry.page_problem(PageProblem::Truncated, problems.truncated.into());
+                telemetry.page_problem(PageProblem::NothingKnown, problems.nothing_known.into());
+            }
+            Err(error) => {
+                if let Some(counter) = self.counters.failed(error.kind().as_str()) {
+                    counter.inc();
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, observation: &Observation) {
+        let trouble = Some(&*observation.reason).filter(|reason| *reason != Judge::WELL);
+        let tell = self.told.update(trouble, observation.at);
+        if tell == Tell::Nothing {
+            return;
+        }
+        let Leave::Given(suppressed) = self.notices.ask(observation.at) else {
+            return;
+        };
+        let (endpoint, health) = (self.target.address, observation.health);
+        let reason = &*observation.reason;
+        if tell == Tell::Failing {
+            warn!(%endpoint, ?health, reason, suppressed, "endpoint is in trouble");
+        } else {
+            info!(%endpoint, suppressed, "endpoint is well again");
+        }
+    }
+}

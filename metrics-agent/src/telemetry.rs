@@ -1,0 +1,327 @@
+//! The agent's metrics about itself, `zerohop_agent_*`.
+//!
+//! Labels are pools and endpoints of the configuration and closed sets of words, so their number is
+//! bounded; series go when their endpoint or pool goes.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc, sync::Mutex, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// What is sent to gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SentKind {
+    /// A whole pool.
+    Snapshot,
+    /// A pool's changes.
+    Delta,
+    /// A sign of life.
+    Heartbeat,
+    /// A pool that will not be served.
+    Refusal,
+}
+
+/// What is wrong with metrics pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PageProblem {
+    /// A malformed or too long line.
+    BadLine,
+    /// A wanted value that cannot be true.
+    BadValue,
+    /// A page with too many lines.
+    Truncated,
+    /// A page without any known metric.
+    NothingKnown,
+}
+
+/// A label value from a closed set.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Word(&'static str);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Name(Arc<str>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScrapeLabels {
+    endpoint: Name,
+    result: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    pool: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HealthLabels {
+    pool: Name,
+    health: Word,
+}
+
+/// All metrics of the agent.
+#[derive(Debug)]
+pub struct Telemetry {
+    registry: Registry,
+    scrapes: Family<ScrapeLabels, Counter>,
+    scrape_seconds: Histogram,
+    problems: Family<KindLabels, Counter>,
+    endpoints: Family<HealthLabels, Gauge>,
+    pools: Mutex<BTreeSet<Arc<str>>>,
+    publications: Family<PoolLabels, Counter>,
+    messages: Family<KindLabels, Counter>,
+    sent_bytes: Counter,
+    reloads: Family<ResultLabels, Counter>,
+    /// Gateways that are connected and have introduced themselves.
+    pub gateways: Gauge,
+    /// Streams refused because too many were open.
+    pub streams_refused: Counter,
+    /// 1 while the last configuration that was read is in force, 0 while it was refused.
+    pub config_good: Gauge,
+    /// DNS look-ups that failed.
+    pub dns_failures: Counter,
+}
+
+/// The counters of one endpoint, looked up once.
+#[derive(Debug, Clone)]
+pub struct ScrapeCounters {
+    /// The scrape brought a page.
+    pub ok: Counter,
+    failed: [(&'static str, Counter); 4],
+}
+
+/// What a failed scrape is counted as; the words of `FailureKind`.
+const FAILURES: [&str; 4] = ["refused", "silent", "server_error", "no_metrics"];
+const OK: &str = "ok";
+const HEALTHS: [&str; 4] = ["ready", "draining", "suspect", "pending"];
+
+impl ScrapeCounters {
+    /// The counter for a failure of this kind.
+    #[must_use]
+    pub fn failed(&self, kind: &str) -> Option<&Counter> {
+        let mut failed = self.failed.iter();
+        failed
+            .find(|(name, _)| *name == kind)
+            .map(|(_, counter)| counter)
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Telemetry {
+    /// Metrics at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut telemetry = Self {
+            registry: Registry::with_prefix("zerohop_agent"),
+            scrapes: Family::default(),
+            scrape_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 12)),
+            problems: Family::default(),
+            endpoints: Family::default(),
+            pools: Mutex::default(),
+            publications: Family::default(),
+            messages: Family::default(),
+            sent_bytes: Counter::default(),
+            reloads: Family::default(),
+            gateways: Gauge::default(),
+            streams_refused: Counter::default(),
+            config_good: Gauge::default(),
+            dns_failures: Counter::default(),
+        };
+        telemetry.register();
+        telemetry
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let family = self.scrapes.clone();
+        registry.register("scrapes", "Scrape attempts by endpoint and result", family);
+        let histogram = self.scrape_seconds.clone();
+        registry.register(
+            "scrape_seconds",
+            "Duration of scrapes that brought a page",
+            histogram,
+        );
+        let family = self.problems.clone();
+        registry.register("page_problems", "Problems in metrics pages by kind", family);
+        let family = self.endpoints.clone();
+        registry.register("endpoints", "Endpoints by pool and health", family);
+        let family = self.publications.clone();
+        registry.register("publications", "Publications by pool", family);
+        let family = self.messages.clone();
+        registry.register("messages", "Messages to gateways by kind", family);
+        let counter = self.sent_bytes.clone();
+        registry.register("sent_bytes", "Bytes of messages to gateways", counter);
+        let family = self.reloads.clone();
+        registry.register("config_reloads", "Configurations read by result", family);
+        let gauge = self.config_good.clone();
+        registry.register(
+            "config_good",
+            "Whether the file that was read last is in force",
+            gauge,
+        );
+        let gauge = self.gateways.clone();
+        registry.register("gateways", "Connected gateways", gauge);
+        let counter = self.streams_refused.clone();
+        registry.register(
+            "streams_refused",
+            "Streams refused for their number",
+            counter,
+        );
+        let counter = self.dns_failures.clone();
+        registry.register("dns_failures", "DNS look-ups that failed", counter);
+    }
+
+    /// The counters of an endpoint.
+    #[must_use]
+    pub fn scrape_counters(&self, endpoint: SocketAddr) -> ScrapeCounters {
+        let endpoint: Arc<str> = Arc::from(endpoint.to_string());
+        let counter = |result| {
+            self.scrapes.get_or_create_owned(&ScrapeLabels {
+                endpoint: Name(Arc::clone(&endpoint)),
+                result: Word(result),
+            })
+        };
+        ScrapeCounters {
+            ok: counter(OK),
+            failed: FAILURES.map(|kind| (kind, counter(kind))),
+        }
+    }
+
+    /// Forgets the series of an endpoint that is scraped no more.
+    pub fn forget_endpoint(&self, endpoint: SocketAddr) {
+        let endpoint: Arc<str> = Arc::from(endpoint.to_string());
+        for result in FAILURES.into_iter().chain([OK]) {
+            self.scrapes.remove(&ScrapeLabels {
+                endpoint: Name(Arc::clone(&endpoint)),
+                result: Word(result),
+            });
+        }
+    }
+
+    /// Counts the time of a scrape that brought a page.
+    pub fn scraped(&self, took: Duration) {
+        self.scrape_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts problems of a page.
+    pub fn page_problem(&self, problem: PageProblem, count: u32) {
+        if count > 0 {
+            let kind = Word(match problem {
+                PageProblem::BadLine => "bad_line",
+                PageProblem::BadValue => "bad_value",
+                PageProblem::Truncated => "truncated",
+                PageProblem::NothingKnown => "nothing_known",
+            });
+            let counter = self.problems.get_or_create(&KindLabels { kind });
+            counter.inc_by(u64::from(count));
+        }
+    }
+
+    /// Counts a message to a gateway.
+    pub fn sent(&self, kind: SentKind, bytes: usize) {
+        let kind = Word(match kind {
+            SentKind::Snapshot => "snapshot",
+            SentKind::Delta => "delta",
+            SentKind::Heartbeat => "heartbeat",
+            SentKind::Refusal => "refusal",
+        });
+        self.messages.get_or_create(&KindLabels { kind }).inc();
+        self.sent_bytes.inc_by(u64::try_from(bytes).unwrap_or(0));
+    }
+
+    /// Counts one publication of each of `pools`.
+    pub fn published<'a>(&self, pools: impl Iterator<Item = &'a Arc<str>>) {
+        for pool in pools {
+            let pool = Name(Arc::clone(pool));
+            self.publications.get_or_create(&PoolLabels { pool }).inc();
+        }
+    }
+
+    /// Counts a configuration that was read and taken, or refused.
+    pub fn reloaded(&self, taken: bool) {
+        let result = Word(if taken { "taken" } else { "refused" });
+        self.reloads.get_or_create(&ResultLabels { result }).inc();
+        self.config_good.set(i64::from(taken));
+    }
+
+    /// Forgets the series of pools that are not among `pools`.
+    pub fn set_pools<'a>(&self, pools: impl Iterator<Item = &'a Arc<str>>) {
+        let now: BTreeSet<Arc<str>> = pools.map(Arc::clone).collect();
+        let mut known = self
+            .pools
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for gone in known.difference(&now) {
+            let pool = Name(Arc::clone(gone));
+            self.publications.remove(&PoolLabels { pool: pool.clone() });
+            for health in HEALTHS {
+                let health = Word(health);
+                let pool = pool.clone();
+                self.endpoints.remove(&HealthLabels { pool, health });
+            }
+        }
+        *known = now;
+    }
+
+    /// Notes how many endpoints are in which state; called before the metrics are read.
+    pub fn set_health(&self, pool: &Arc<str>, counts: crate::index::HealthCounts) {
+        let counts = [
+            counts.ready,
+            counts.draining,
+            counts.suspect,
+            counts.pending,
+        ];
+        for (health, count) in HEALTHS.into_iter().zip(counts) {
+            let labels = HealthLabels {
+                pool: Name(Arc::clone(pool)),
+                health: Word(health),
+            };
+            let gauge = self.endpoints.get_or_create(&labels);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// When the writer of the format fails, which a `String` does not.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.encode(encoder)
+    }
+}
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        EncodeLabelValue::encode(&&*self.0, encoder)
+    }
+}
