@@ -2,9 +2,11 @@
 //!
 //! They are the prompt-bearing members of the body in document order, free of all that a client may
 //! write differently from one turn to the next: white space, the spelling of escapes, commas and
-//! the ends of the outermost lists. Each token is a tag and its decoded text; the tags are bytes
-//! that no UTF-8 holds, so that two different prompts cannot give the same bytes. A chat that grows
-//! by a message extends the bytes of its previous request.
+//! the ends of the outermost lists. Each token is a tag and its text, in which every character has
+//! one spelling: a quote, a backslash and the control characters that have a letter are escaped by
+//! it, all others stand for themselves. Numbers in a row share a tag, with commas between them. The
+//! tags are bytes that no UTF-8 holds, so that two different prompts cannot give the same bytes. A
+//! chat that grows by a message extends the bytes of its previous request.
 
 /// What a stretch of canonical bytes is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) enum Tag {
 pub(super) struct CanonicalPrompt {
     bytes: Vec<u8>,
     max: usize,
+    /// Whether the last token was a number.
+    after_number: bool,
 }
 
 impl CanonicalPrompt {
@@ -33,6 +37,7 @@ impl CanonicalPrompt {
         Self {
             bytes: Vec::new(),
             max,
+            after_number: false,
         }
     }
 
@@ -69,7 +74,33 @@ impl CanonicalPrompt {
     /// Begins a token.
     #[inline]
     pub(super) fn tag(&mut self, tag: Tag) {
+        self.after_number = false;
         self.push(&[tag as u8]);
+    }
+
+    /// Begins a number, or several with commas between them.
+    #[inline]
+    pub(super) fn number(&mut self) {
+        if self.after_number {
+            self.push(b",");
+        } else {
+            self.tag(Tag::Number);
+            self.after_number = true;
+        }
+    }
+
+    /// Appends the decoded text of an escape, or plain text, in its one spelling.
+    pub(super) fn push_decoded(&mut self, text: &[u8]) {
+        self.push(match text {
+            b"\"" => b"\\\"",
+            b"\\" => b"\\\\",
+            b"\n" => b"\\n",
+            b"\r" => b"\\r",
+            b"\t" => b"\\t",
+            b"\x08" => b"\\b",
+            b"\x0c" => b"\\f",
+            _ => text,
+        });
     }
 
     /// A place to return to.

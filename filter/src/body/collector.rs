@@ -272,7 +272,7 @@ impl Events for Collector {
     fn number_start(&mut self, depth: u16) {
         self.begin_not_a_string(depth);
         self.sink = if self.emits() {
-            self.canonical.tag(Tag::Number);
+            self.canonical.number();
             Sink::PromptNumber
         } else if depth == 1 {
             self.limit_text.clear();
@@ -289,7 +289,8 @@ impl Events for Collector {
                 let limit = self
                     .limit_text
                     .whole()
-                    .and_then(|text| core::str::from_utf8(text).ok()?.parse().ok());
+                    .and_then(|text| core::str::from_utf8(text).ok()?.parse::<i64>().ok())
+                    .and_then(|limit| u64::try_from(limit).ok());
                 self.set_limit(limit);
             }
             Sink::Nowhere
@@ -319,14 +320,14 @@ impl Events for Collector {
         match self.sink {
             Sink::Nowhere => {}
             Sink::PromptText { counts } => {
-                self.canonical.push(text);
+                self.canonical.push_decoded(text);
                 if counts {
                     self.prompt_bytes += text.len() as u64;
                 }
             }
             Sink::PromptNumber => self.canonical.push(text),
             Sink::PromptKey => {
-                self.canonical.push(text);
+                self.canonical.push_decoded(text);
                 self.key.push(text);
             }
             Sink::Key => self.key.push(text),
@@ -337,19 +338,34 @@ impl Events for Collector {
     }
 
     #[inline]
-    fn budget(&self) -> usize {
-        if self.strict_model || self.model_reading == ModelReading::Absent {
-            return usize::MAX;
+    fn raw_text(&mut self, raw: &[u8], decoded_len: usize) {
+        if let Sink::PromptText { counts } = self.sink {
+            self.canonical.push(raw);
+            if counts {
+                self.prompt_bytes += decoded_len as u64;
+            }
         }
-        match self.sink {
-            Sink::PromptText { .. } => self.canonical.room().max(1),
-            Sink::Nowhere
-            | Sink::Key
-            | Sink::PromptKey
-            | Sink::PromptNumber
-            | Sink::Model
-            | Sink::CacheSalt
-            | Sink::Limit => usize::MAX,
+    }
+
+    #[inline]
+    fn takes_raw(&self) -> bool {
+        matches!(self.sink, Sink::PromptText { .. } | Sink::Nowhere)
+    }
+
+    fn integers(&mut self, raw: &[u8], count: usize) {
+        if self.emits() {
+            self.canonical.number();
+            self.canonical.push(raw);
+            self.prompt_bytes += BYTES_PER_TOKEN_ID * count as u64;
+        }
+    }
+
+    #[inline]
+    fn budget(&self) -> usize {
+        if self.strict_model || !self.inside_prompt || self.model_reading == ModelReading::Absent {
+            usize::MAX
+        } else {
+            self.canonical.room().max(1)
         }
     }
 

@@ -79,6 +79,35 @@ impl Number {
     }
 }
 
+/// Whole numbers at the beginning of a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct IntegerRun {
+    /// Their length, each with the comma behind it.
+    pub(super) len: usize,
+    /// How many there are.
+    pub(super) count: usize,
+}
+
+/// The numbers of one to 16 digits that are directly followed by a comma, up to the first that is
+/// not, or that needs a second look because it begins with a zero or a minus.
+pub(super) fn integer_run(bytes: &[u8]) -> IntegerRun {
+    let mut run = IntegerRun::default();
+    let mut digits = 0;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'1'..=b'9' => digits += 1,
+            b'0' if digits > 0 => digits += 1,
+            b',' if digits > 0 && digits <= 16 => {
+                digits = 0;
+                run.len = at + 1;
+                run.count += 1;
+            }
+            _ => break,
+        }
+    }
+    run
+}
+
 /// A word that stands for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Literal {

@@ -1,9 +1,9 @@
 //! The grammar of `json.loads`, resumable at any byte.
 
 use super::{
-    grammar::{Literal, Number},
+    grammar::{Literal, Number, integer_run},
     nesting::{Container, Nesting},
-    run::plain_run,
+    run::{RawSpan, plain_run, raw_span},
     surrogate::SurrogateJoin,
     utf8::Utf8Check,
 };
@@ -32,6 +32,12 @@ pub(super) trait Events {
     /// A piece of the present key, string or number; escapes are decoded (lone surrogates to
     /// WTF-8).
     fn text(&mut self, text: &[u8]);
+    /// A piece of the present string as it was written, `decoded_len` bytes long once decoded.
+    fn raw_text(&mut self, raw: &[u8], decoded_len: usize);
+    /// Whether the present string is wanted in raw pieces.
+    fn takes_raw(&self) -> bool;
+    /// Whole numbers of a list, with commas between them and no white space.
+    fn integers(&mut self, raw: &[u8], count: usize);
     /// How many bytes of a string value may be read before [`Self::is_enough`] is asked again.
     fn budget(&self) -> usize;
     /// Whether nothing more need be read.
@@ -168,6 +174,16 @@ impl Lexer {
         for byte in piece {
             step += 1;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                if byte.is_ascii_digit()
+                    && matches!(expect, Expect::Value | Expect::ValueOrClose)
+                    && self.nesting.innermost() == Some(Container::Array)
+                    && let Some(list) = piece.get(step - 1..)
+                {
+                    let len = self.integers(list, events);
+                    if len > 0 {
+                        return step - 1 + len;
+                    }
+                }
                 self.structural(*byte, expect, events);
                 if self.stop.is_none() && events.is_enough() {
                     self.stop = Some(Stop::Enough);
@@ -268,33 +284,70 @@ impl Lexer {
             self.check_enough(role, events);
             return 0;
         }
-        let window = match role {
-            Role::Key => piece,
-            Role::Value => piece.get(..events.budget()).unwrap_or(piece),
+        match role {
+            Role::Value if events.takes_raw() => self.raw_text(piece, events),
+            Role::Key | Role::Value => self.decoded_text(piece, role, events),
+        }
+    }
+
+    /// Reads a stretch of prompt text, or of text nobody wants, in large pieces.
+    fn raw_text<E: Events>(&mut self, piece: &[u8], events: &mut E) -> usize {
+        let window = piece.get(..events.budget()).unwrap_or(piece);
+        let span = if self.surrogates.is_waiting() {
+            RawSpan::default()
+        } else {
+            raw_span(window)
         };
-        let run = plain_run(window);
+        if span.len > 0 {
+            let raw = window.get(..span.len).unwrap_or_default();
+            let to_check = span.maybe_not_ascii || !self.utf8.is_complete();
+            if to_check && !self.utf8.takes(raw) {
+                return self.fail(Stop::NotJson);
+            }
+            events.raw_text(raw, span.len - span.escapes);
+            if events.is_enough() {
+                self.stop = Some(Stop::Enough);
+                return span.len;
+            }
+        }
+        match window.get(span.len) {
+            None => span.len,
+            Some(special) => self.special(*special, Role::Value, events, span.len + 1),
+        }
+    }
+
+    /// Reads a run of a key or of a value that is needed as such.
+    fn decoded_text<E: Events>(&mut self, piece: &[u8], role: Role, events: &mut E) -> usize {
+        let run = plain_run(piece);
         if run.len > 0 {
-            let plain = window.get(..run.len).unwrap_or_default();
+            let plain = piece.get(..run.len).unwrap_or_default();
             let to_check = run.maybe_not_ascii || !self.utf8.is_complete();
             if to_check && !self.utf8.takes(plain) {
                 return self.fail(Stop::NotJson);
             }
             events.text(plain);
-            if role == Role::Value && events.is_enough() {
-                self.stop = Some(Stop::Enough);
-                return run.len;
-            }
         }
-        let Some(special) = window.get(run.len) else {
-            return run.len;
-        };
+        match piece.get(run.len) {
+            None => run.len,
+            Some(special) => self.special(*special, role, events, run.len + 1),
+        }
+    }
+
+    /// Reads the byte behind a run, the last one of `step`.
+    fn special<E: Events>(
+        &mut self,
+        special: u8,
+        role: Role,
+        events: &mut E,
+        step: usize,
+    ) -> usize {
         match special {
             _ if !self.utf8.is_complete() => return self.fail(Stop::NotJson),
-            b'"' => self.end_text(role, events, run.len as u64 + 1),
+            b'"' => self.end_text(role, events, step as u64),
             b'\\' => self.state = State::Escape(role),
             _ => return self.fail(Stop::NotJson),
         }
-        run.len + 1
+        step
     }
 
     fn end_text<E: Events>(&mut self, role: Role, events: &mut E, step: u64) {
@@ -404,6 +457,19 @@ impl Lexer {
         self.state = State::Between(Expect::CommaOrClose);
         self.check_enough(Role::Value, events);
         len
+    }
+
+    /// Reads the whole numbers at the beginning of a list's rest that another number follows, with
+    /// the comma behind them; token ids come so. Stops short of where the facts might suffice.
+    fn integers<E: Events>(&mut self, list: &[u8], events: &mut E) -> usize {
+        let budget = events.budget().saturating_sub(2);
+        let run = integer_run(list.get(..budget).unwrap_or(list));
+        let Some(raw) = run.len.checked_sub(1).and_then(|len| list.get(..len)) else {
+            return 0;
+        };
+        events.integers(raw, run.count);
+        self.state = State::Between(Expect::Value);
+        run.len
     }
 
     fn literal<E: Events>(

@@ -32,7 +32,6 @@ mod learned;
 mod lexer;
 mod member;
 mod nesting;
-mod prefix;
 mod run;
 mod scanner;
 mod short_text;

@@ -1,4 +1,4 @@
-//! The longest plain run of a JSON string, eight bytes at a time.
+//! The stretch of a JSON string that can be taken as it stands, eight bytes at a time.
 //!
 //! Almost every byte of a request is prompt text, so this loop is the cost of the scan. It needs
 //! neither SIMD nor `unsafe` and is fast in V8, which has 64-bit integers but no wide multiply.
@@ -20,24 +20,7 @@ pub(super) struct PlainRun {
 pub(super) fn plain_run(bytes: &[u8]) -> PlainRun {
     let mut len = 0;
     let mut high = 0;
-    let (blocks, _) = bytes.as_chunks::<32>();
-    for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        let mut found = 0;
-        let mut all = 0;
-        for word in words {
-            let word = u64::from_le_bytes(*word);
-            found |= special(word);
-            all |= word;
-        }
-        high |= all;
-        if found != 0 {
-            break;
-        }
-        len += 32;
-    }
-    let rest = bytes.get(len..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
+    let (words, tail) = bytes.as_chunks::<8>();
     for word in words {
         let word = u64::from_le_bytes(*word);
         let found = special(word);
@@ -60,6 +43,44 @@ pub(super) fn plain_run(bytes: &[u8]) -> PlainRun {
     PlainRun {
         len,
         maybe_not_ascii: high & HIGH_BITS != 0,
+    }
+}
+
+/// The leading part of a string that is kept as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct RawSpan {
+    /// Its length in bytes.
+    pub(super) len: usize,
+    /// How many escapes of two bytes it holds.
+    pub(super) escapes: usize,
+    /// As in [`PlainRun`].
+    pub(super) maybe_not_ascii: bool,
+}
+
+/// Plain runs and the escapes of a single letter between them. It ends before the closing quote,
+/// a control character, and every escape that has another, shorter or more usual spelling.
+#[inline]
+pub(super) fn raw_span(bytes: &[u8]) -> RawSpan {
+    let mut span = RawSpan::default();
+    let mut rest = bytes;
+    loop {
+        let run = plain_run(rest);
+        span.len += run.len;
+        span.maybe_not_ascii |= run.maybe_not_ascii;
+        match rest.get(run.len..) {
+            Some(
+                [
+                    b'\\',
+                    b'"' | b'\\' | b'n' | b't' | b'r' | b'b' | b'f',
+                    behind @ ..,
+                ],
+            ) => {
+                span.len += 2;
+                span.escapes += 1;
+                rest = behind;
+            }
+            _ => return span,
+        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! The scan of one request body: cap, early decision and the facts at its end.
 
-use picker::RequestFacts;
+use picker::{RequestFacts, prefix::PrefixHasher};
 
 use super::{
     Learned, ModelReading, ScanConfig, ScanOutcome,
     collector::Collector,
     lexer::{Lexer, Stop},
-    prefix,
 };
 
 /// Bytes of a prompt that must have been read before its density is trusted.
@@ -132,12 +131,14 @@ impl BodyScanner {
             .collector
             .model()
             .filter(|_| complete || !self.strict_model);
-        let seeds = [
+        let parts = [
             model.unwrap_or_default().as_bytes(),
             self.collector.cache_salt.kept(),
         ];
+        let mut hasher = PrefixHasher::new(&parts, self.block_bytes);
+        hasher.update(self.collector.canonical.as_bytes());
         RequestFacts {
-            prefix: prefix::hashes(seeds, self.block_bytes, self.collector.canonical.as_bytes()),
+            prefix: hasher.finish(),
             model: model.map(str::to_owned),
             prompt_bytes: self.prompt_bytes(content_length),
             stream: self.collector.stream,

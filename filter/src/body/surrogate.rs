@@ -60,6 +60,11 @@ impl SurrogateJoin {
         (alone, character)
     }
 
+    /// Whether a high surrogate waits for its low one.
+    pub(super) const fn is_waiting(self) -> bool {
+        self.high.is_some()
+    }
+
     /// The high surrogate that waits in vain, when something other than an escape follows.
     #[inline]
     pub(super) fn flush(&mut self) -> Option<Encoded> {
