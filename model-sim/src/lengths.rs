@@ -12,10 +12,18 @@ pub struct Lengths {
 }
 
 /// Prompt lengths of the ShareGPT sample: median 109, mean about 251.
-pub const SHAREGPT_PROMPT: Lengths = Lengths { median: 109.0, sigma: 1.3, max: 8_192 };
+pub const SHAREGPT_PROMPT: Lengths = Lengths {
+    median: 109.0,
+    sigma: 1.3,
+    max: 8_192,
+};
 
 /// Output lengths of the ShareGPT sample: median 144, mean about 225.
-pub const SHAREGPT_OUTPUT: Lengths = Lengths { median: 144.0, sigma: 0.95, max: 4_096 };
+pub const SHAREGPT_OUTPUT: Lengths = Lengths {
+    median: 144.0,
+    sigma: 0.95,
+    max: 4_096,
+};
 
 impl Lengths {
     /// The length that belongs to `seed`: at least 1, at most `max`.
@@ -55,8 +63,14 @@ mod tests {
     #[test]
     fn draws_have_the_median_and_mean_of_the_published_sample() {
         let (median, mean) = median_and_mean(SHAREGPT_OUTPUT);
-        assert!((142..=146).contains(&median) && (215.0..235.0).contains(&mean), "{median} {mean}");
+        assert!(
+            (142..=146).contains(&median) && (215.0..235.0).contains(&mean),
+            "{median} {mean}"
+        );
         let (median, mean) = median_and_mean(SHAREGPT_PROMPT);
-        assert!((106..=112).contains(&median) && (235.0..265.0).contains(&mean), "{median} {mean}");
+        assert!(
+            (106..=112).contains(&median) && (235.0..265.0).contains(&mean),
+            "{median} {mean}"
+        );
     }
 }

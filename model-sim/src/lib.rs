@@ -6,5 +6,7 @@
 //!   server    HTTP instances on top: OpenAI endpoints, /metrics as vLLM writes it, faults
 //! ```
 
+pub mod cli;
 pub mod engine;
 pub mod lengths;
+pub mod server;

@@ -78,7 +78,9 @@ impl Batch {
         let mut index = 0;
         while let Some(slot) = self.running.get(index).copied() {
             index += 1;
-            let Some(sequence) = self.sequences.get_mut(slot) else { continue };
+            let Some(sequence) = self.sequences.get_mut(slot) else {
+                continue;
+            };
             let tokens = sequence.uncomputed().min(plan.budget);
             sequence.scheduled = tokens;
             if tokens == 0 {
@@ -87,7 +89,9 @@ impl Batch {
             let context = sequence.computed + tokens;
             let missing = missing_blocks(sequence, context, self.block_tokens);
             while self.cache.free() < missing {
-                let Some(newest) = self.running.pop() else { return };
+                let Some(newest) = self.running.pop() else {
+                    return;
+                };
                 self.preempt(newest, now, events);
                 plan.preemptions += 1;
                 if newest == slot {
@@ -101,7 +105,9 @@ impl Batch {
 
     fn preempt(&mut self, slot: u32, now: SimTime, events: &mut Vec<Event>) {
         let id = self.sequences.id(slot);
-        let Some(sequence) = self.sequences.get_mut(slot) else { return };
+        let Some(sequence) = self.sequences.get_mut(slot) else {
+            return;
+        };
         self.cache.release(&mut sequence.blocks);
         if let Some(adapter) = sequence.request.lora {
             self.loras.leave(adapter);
@@ -112,14 +118,22 @@ impl Batch {
         sequence.remembered = 0;
         sequence.preemptions += 1;
         self.waiting.push_front(slot);
-        events.push(Event { id, at: now, kind: EventKind::Preempted });
+        events.push(Event {
+            id,
+            at: now,
+            kind: EventKind::Preempted,
+        });
     }
 
     fn plan_waiting(&mut self, plan: &mut StepPlan, now: SimTime, counters: &mut Counters) {
         self.deferred = 0;
         while plan.budget > 0 && self.running.len() < self.max_num_seqs {
-            let Some(slot) = self.waiting.pop_front() else { break };
-            let Some(sequence) = self.sequences.get_mut(slot) else { continue };
+            let Some(slot) = self.waiting.pop_front() else {
+                break;
+            };
+            let Some(sequence) = self.sequences.get_mut(slot) else {
+                continue;
+            };
             let admission = match sequence.request.lora {
                 Some(adapter) => self.loras.admission(adapter),
                 None => Admission::Loaded,
@@ -149,20 +163,24 @@ impl Batch {
         now: SimTime,
         counters: &mut Counters,
     ) -> bool {
-        let Some(sequence) = self.sequences.get_mut(slot) else { return true };
+        let Some(sequence) = self.sequences.get_mut(slot) else {
+            return true;
+        };
         let known = sequence.known_tokens();
         // The last token is always computed: its output is the next token.
         let findable = (known.saturating_sub(1) / self.block_tokens) as usize;
         let hashes = sequence.request.block_hashes.clone();
         let hashes = hashes.get(..findable.min(hashes.len())).unwrap_or(&[]);
         let found = self.cache.match_prefix(hashes);
-        let missing = known.div_ceil(self.block_tokens).saturating_sub(found.blocks);
+        let missing = known
+            .div_ceil(self.block_tokens)
+            .saturating_sub(found.blocks);
         if self.cache.free().saturating_sub(found.unused) < missing {
             return false;
         }
-        sequence.blocks.reserve(
-            (known + sequence.request.output_tokens).div_ceil(self.block_tokens) as usize,
-        );
+        sequence
+            .blocks
+            .reserve((known + sequence.request.output_tokens).div_ceil(self.block_tokens) as usize);
         for hash in hashes.iter().take(found.blocks as usize) {
             if let Some(block) = self.cache.share(*hash) {
                 sequence.blocks.push(block);
@@ -191,7 +209,9 @@ impl Batch {
 
     /// Gives a sequence the blocks for `context` tokens and makes its full blocks findable.
     fn grow(&mut self, slot: u32, context: u32) {
-        let Some(sequence) = self.sequences.get_mut(slot) else { return };
+        let Some(sequence) = self.sequences.get_mut(slot) else {
+            return;
+        };
         for _ in 0..missing_blocks(sequence, context, self.block_tokens) {
             if let Some(block) = self.cache.allocate() {
                 sequence.blocks.push(block);
@@ -200,9 +220,10 @@ impl Batch {
         let full = context / self.block_tokens;
         while sequence.remembered < full {
             let at = sequence.remembered as usize;
-            if let (Some(block), Some(hash)) =
-                (sequence.blocks.get(at), sequence.request.block_hashes.get(at))
-            {
+            if let (Some(block), Some(hash)) = (
+                sequence.blocks.get(at),
+                sequence.request.block_hashes.get(at),
+            ) {
                 self.cache.remember(*block, *hash);
             }
             sequence.remembered += 1;
@@ -216,12 +237,20 @@ impl Batch {
         counters: &mut Counters,
         events: &mut Vec<Event>,
     ) {
-        let Batch { sequences, cache, loras, running, .. } = self;
+        let Batch {
+            sequences,
+            cache,
+            loras,
+            running,
+            ..
+        } = self;
         let now = step.ends_at;
         let mut steady_tokens = 0;
         running.retain(|slot| {
             let id = sequences.id(*slot);
-            let Some(sequence) = sequences.get_mut(*slot) else { return false };
+            let Some(sequence) = sequences.get_mut(*slot) else {
+                return false;
+            };
             let computed = std::mem::take(&mut sequence.scheduled);
             sequence.computed += computed;
             if computed == 0 || sequence.uncomputed() > 0 {
@@ -233,17 +262,27 @@ impl Batch {
                 sequence.first_token_at = Some(now);
                 counters.prompt_tokens += u64::from(sequence.request.prompt_tokens);
                 counters.cached_prompt_tokens += u64::from(sequence.cached_tokens);
-                counters.first_token.observe(now.seconds_since(sequence.submitted_at));
-                let kind = EventKind::FirstToken { cached_tokens: sequence.cached_tokens };
+                counters
+                    .first_token
+                    .observe(now.seconds_since(sequence.submitted_at));
+                let kind = EventKind::FirstToken {
+                    cached_tokens: sequence.cached_tokens,
+                };
                 events.push(Event { id, at: now, kind });
             } else {
                 if sequence.last_token_at == step.started_at {
                     steady_tokens += 1;
                 } else {
-                    counters.inter_token.observe(now.seconds_since(sequence.last_token_at));
+                    counters
+                        .inter_token
+                        .observe(now.seconds_since(sequence.last_token_at));
                 }
                 if sequence.request.token_events {
-                    events.push(Event { id, at: now, kind: EventKind::Token });
+                    events.push(Event {
+                        id,
+                        at: now,
+                        kind: EventKind::Token,
+                    });
                 }
             }
             sequence.last_token_at = now;
@@ -257,15 +296,23 @@ impl Batch {
             }
             sequences.remove(*slot);
             counters.record_finished(&summary);
-            events.push(Event { id, at: now, kind: EventKind::Finished(summary) });
+            events.push(Event {
+                id,
+                at: now,
+                kind: EventKind::Finished(summary),
+            });
             false
         });
-        counters.inter_token.observe_many(now.seconds_since(step.started_at), steady_tokens);
+        counters
+            .inter_token
+            .observe_many(now.seconds_since(step.started_at), steady_tokens);
     }
 
     /// Takes a sequence out, wherever it is.
     pub(crate) fn remove(&mut self, slot: u32) {
-        let Some(mut sequence) = self.sequences.remove(slot) else { return };
+        let Some(mut sequence) = self.sequences.remove(slot) else {
+            return;
+        };
         match sequence.phase {
             Phase::Arriving => {}
             Phase::Waiting => {
@@ -284,5 +331,7 @@ impl Batch {
 }
 
 fn missing_blocks(sequence: &Sequence, context: u32, block_tokens: u32) -> u32 {
-    context.div_ceil(block_tokens).saturating_sub(sequence.blocks.len() as u32)
+    context
+        .div_ceil(block_tokens)
+        .saturating_sub(sequence.blocks.len() as u32)
 }

@@ -73,7 +73,9 @@ impl EngineConfig {
         ];
         for (name, value) in seconds {
             if !(0.0..=3_600.0).contains(&value) {
-                mistakes.push(format!("{name}: must be from 0 to 3600 seconds, got {value}"));
+                mistakes.push(format!(
+                    "{name}: must be from 0 to 3600 seconds, got {value}"
+                ));
             }
         }
         if !(self.speed > 0.0 && self.speed.is_finite()) {
@@ -98,7 +100,11 @@ impl EngineConfig {
     pub(crate) fn repaired(mut self) -> Self {
         let defaults = EngineConfig::default();
         let keep = |value: f64, default: f64| {
-            if (0.0..=3_600.0).contains(&value) { value } else { default }
+            if (0.0..=3_600.0).contains(&value) {
+                value
+            } else {
+                default
+            }
         };
         self.step_base_seconds = keep(self.step_base_seconds, defaults.step_base_seconds);
         self.step_token_seconds = keep(self.step_token_seconds, defaults.step_token_seconds);
@@ -133,7 +139,11 @@ mod tests {
         };
         let mistakes = bad.mistakes();
         assert_eq!(mistakes.len(), 4, "{mistakes:?}");
-        assert!(mistakes.iter().any(|m| m == "kv_blocks: must be at least 1, got 0"));
+        assert!(
+            mistakes
+                .iter()
+                .any(|m| m == "kv_blocks: must be at least 1, got 0")
+        );
         assert_eq!(bad.repaired().mistakes(), Vec::<String>::new());
     }
 }

@@ -14,7 +14,12 @@ pub struct Histogram {
 impl Histogram {
     /// An empty histogram with these upper edges, which must rise.
     pub fn new(edges: &[f64]) -> Self {
-        Histogram { edges: edges.to_vec(), buckets: vec![0; edges.len()], count: 0, sum: 0.0 }
+        Histogram {
+            edges: edges.to_vec(),
+            buckets: vec![0; edges.len()],
+            count: 0,
+            sum: 0.0,
+        }
     }
 
     /// An empty histogram with edges 1, 2, 5, 10, ... up to `limit`, as vLLM makes for lengths.
@@ -22,9 +27,12 @@ impl Histogram {
         let mut edges = Vec::new();
         let mut decade = 1.0;
         while decade <= f64::from(limit) {
-            edges.extend([1.0, 2.0, 5.0].map(|m| m * decade).into_iter().filter(|edge| {
-                *edge <= f64::from(limit)
-            }));
+            edges.extend(
+                [1.0, 2.0, 5.0]
+                    .map(|m| m * decade)
+                    .into_iter()
+                    .filter(|edge| *edge <= f64::from(limit)),
+            );
             decade *= 10.0;
         }
         Histogram::new(&edges)
@@ -50,10 +58,13 @@ impl Histogram {
 
     /// Upper edges with the number of values at or below each, without the last bucket.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        self.edges.iter().zip(&self.buckets).scan(0, |total, (edge, count)| {
-            *total += count;
-            Some((*edge, *total))
-        })
+        self.edges
+            .iter()
+            .zip(&self.buckets)
+            .scan(0, |total, (edge, count)| {
+                *total += count;
+                Some((*edge, *total))
+            })
     }
 
     /// Values counted.
@@ -176,23 +187,39 @@ impl Counters {
     }
 
     pub(crate) fn record_finished(&mut self, summary: &Summary) {
-        let Summary { submitted_at, scheduled_at, first_token_at, finished_at, .. } = *summary;
+        let Summary {
+            submitted_at,
+            scheduled_at,
+            first_token_at,
+            finished_at,
+            ..
+        } = *summary;
         let decode_seconds = finished_at.seconds_since(first_token_at);
         self.finished += 1;
-        self.latency.observe(finished_at.seconds_since(submitted_at));
-        self.queue_time.observe(scheduled_at.seconds_since(submitted_at));
-        self.inference_time.observe(finished_at.seconds_since(scheduled_at));
-        self.prefill_time.observe(first_token_at.seconds_since(scheduled_at));
+        self.latency
+            .observe(finished_at.seconds_since(submitted_at));
+        self.queue_time
+            .observe(scheduled_at.seconds_since(submitted_at));
+        self.inference_time
+            .observe(finished_at.seconds_since(scheduled_at));
+        self.prefill_time
+            .observe(first_token_at.seconds_since(scheduled_at));
         self.decode_time.observe(decode_seconds);
         let later_tokens = summary.output_tokens.saturating_sub(1);
-        let per_token =
-            if later_tokens == 0 { 0.0 } else { decode_seconds / f64::from(later_tokens) };
+        let per_token = if later_tokens == 0 {
+            0.0
+        } else {
+            decode_seconds / f64::from(later_tokens)
+        };
         self.time_per_output_token.observe(per_token);
-        self.request_prompt_tokens.observe(f64::from(summary.prompt_tokens));
-        self.request_generation_tokens.observe(f64::from(summary.output_tokens));
+        self.request_prompt_tokens
+            .observe(f64::from(summary.prompt_tokens));
+        self.request_generation_tokens
+            .observe(f64::from(summary.output_tokens));
         let computed = summary.prompt_tokens.saturating_sub(summary.cached_tokens);
         self.request_computed_tokens.observe(f64::from(computed));
-        self.request_preemptions.observe(f64::from(summary.preemptions));
+        self.request_preemptions
+            .observe(f64::from(summary.preemptions));
     }
 }
 
@@ -206,13 +233,19 @@ mod tests {
         histogram.observe(1.0);
         histogram.observe_many(1.5, 3);
         histogram.observe(9.0);
-        assert_eq!(histogram.cumulative().collect::<Vec<_>>(), [(1.0, 1), (2.0, 4)]);
+        assert_eq!(
+            histogram.cumulative().collect::<Vec<_>>(),
+            [(1.0, 1), (2.0, 4)]
+        );
         assert_eq!((histogram.count(), histogram.sum()), (5, 14.5));
     }
 
     #[test]
     fn length_edges_stop_at_the_limit_like_vllm_with_1024() {
-        let edges: Vec<f64> = Histogram::one_two_five(1024).cumulative().map(|(e, _)| e).collect();
+        let edges: Vec<f64> = Histogram::one_two_five(1024)
+            .cumulative()
+            .map(|(e, _)| e)
+            .collect();
         let expected = [1., 2., 5., 10., 20., 50., 100., 200., 500., 1000.];
         assert_eq!(edges, expected);
     }

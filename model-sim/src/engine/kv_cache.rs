@@ -44,7 +44,12 @@ impl KvCache {
             caching,
         };
         for number in 0..blocks {
-            cache.blocks.push(Block { users: 0, hash: None, previous: NONE, next: NONE });
+            cache.blocks.push(Block {
+                users: 0,
+                hash: None,
+                previous: NONE,
+                next: NONE,
+            });
             cache.push_newest(number);
         }
         cache
@@ -119,7 +124,9 @@ impl KvCache {
     /// likely part to be used again, so it is taken first.
     pub(crate) fn release(&mut self, blocks: &mut Vec<u32>) {
         while let Some(number) = blocks.pop() {
-            let Some(block) = self.block_mut(number) else { continue };
+            let Some(block) = self.block_mut(number) else {
+                continue;
+            };
             block.users = block.users.saturating_sub(1);
             if block.users == 0 {
                 self.push_newest(number);
@@ -150,7 +157,9 @@ impl KvCache {
     }
 
     fn unlink(&mut self, number: u32) {
-        let Some(&Block { previous, next, .. }) = self.block(number) else { return };
+        let Some(&Block { previous, next, .. }) = self.block(number) else {
+            return;
+        };
         match self.block_mut(previous) {
             Some(block) => block.next = next,
             None => self.oldest = next,
@@ -185,21 +194,41 @@ impl KvCache {
         for (number, block) in self.blocks.iter().enumerate() {
             assert_eq!(block.users, users[number], "users of block {number}");
             if let Some(hash) = block.hash {
-                assert_eq!(self.index.get(hash), Some(number as u32), "index of block {number}");
+                assert_eq!(
+                    self.index.get(hash),
+                    Some(number as u32),
+                    "index of block {number}"
+                );
             }
         }
-        let hashed = self.blocks.iter().filter(|block| block.hash.is_some()).count();
+        let hashed = self
+            .blocks
+            .iter()
+            .filter(|block| block.hash.is_some())
+            .count();
         assert_eq!(self.index.len(), hashed, "every index entry has its block");
         let (mut walked, mut at, mut before) = (0, self.oldest, NONE);
         while at != NONE {
             let block = &self.blocks[at as usize];
-            assert_eq!((block.users, block.previous), (0, before), "free block {at}");
+            assert_eq!(
+                (block.users, block.previous),
+                (0, before),
+                "free block {at}"
+            );
             walked += 1;
             assert!(walked <= self.blocks.len(), "the free list has a loop");
             (before, at) = (at, block.next);
         }
-        assert_eq!((walked as u32, before), (self.free, self.newest), "free list's length and end");
-        assert_eq!(walked, users.iter().filter(|count| **count == 0).count(), "nothing leaks");
+        assert_eq!(
+            (walked as u32, before),
+            (self.free, self.newest),
+            "free list's length and end"
+        );
+        assert_eq!(
+            walked,
+            users.iter().filter(|count| **count == 0).count(),
+            "nothing leaks"
+        );
     }
 }
 
@@ -218,7 +247,13 @@ mod tests {
         assert_eq!((cache.free(), cache.used()), (3, 1));
         cache.release(&mut other);
         assert_eq!(cache.free(), 4);
-        assert_eq!(cache.match_prefix(&[11]), PrefixMatch { blocks: 1, unused: 1 });
+        assert_eq!(
+            cache.match_prefix(&[11]),
+            PrefixMatch {
+                blocks: 1,
+                unused: 1
+            }
+        );
         cache.check(std::iter::empty());
     }
 
@@ -252,7 +287,11 @@ mod tests {
         cache.remember(two, 5);
         cache.release(&mut vec![two]);
         assert_eq!(cache.allocate(), Some(two));
-        assert_eq!(cache.share(5), Some(one), "the first block is still findable");
+        assert_eq!(
+            cache.share(5),
+            Some(one),
+            "the first block is still findable"
+        );
     }
 
     #[test]

@@ -30,7 +30,11 @@ pub(crate) struct LoraSlots {
 
 impl LoraSlots {
     pub(crate) fn new(max: u32) -> Self {
-        LoraSlots { slots: Vec::new(), max: max as usize, clock: 0 }
+        LoraSlots {
+            slots: Vec::new(),
+            max: max as usize,
+            clock: 0,
+        }
     }
 
     pub(crate) fn admission(&self, adapter: LoraId) -> Admission {
@@ -53,11 +57,18 @@ impl LoraSlots {
             slot.last_use = last_use;
             return;
         }
-        let slot = Slot { adapter, users: 1, last_use };
+        let slot = Slot {
+            adapter,
+            users: 1,
+            last_use,
+        };
         if self.slots.len() < self.max {
             self.slots.push(slot);
-        } else if let Some(unused) =
-            self.slots.iter_mut().filter(|slot| slot.users == 0).min_by_key(|slot| slot.last_use)
+        } else if let Some(unused) = self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.users == 0)
+            .min_by_key(|slot| slot.last_use)
         {
             *unused = slot;
         }
@@ -72,7 +83,10 @@ impl LoraSlots {
 
     /// Adapters with running requests, in slot order.
     pub(crate) fn running(&self) -> impl Iterator<Item = LoraId> + '_ {
-        self.slots.iter().filter(|slot| slot.users > 0).map(|slot| slot.adapter)
+        self.slots
+            .iter()
+            .filter(|slot| slot.users > 0)
+            .map(|slot| slot.adapter)
     }
 
     /// Adapters in memory, used or not, in slot order.
@@ -96,12 +110,20 @@ mod tests {
         assert_eq!(slots.admission(a), Admission::Loaded);
         assert_eq!(slots.admission(c), Admission::NoRoom);
         slots.leave(a);
-        assert_eq!(slots.admission(c), Admission::NoRoom, "one request with a still runs");
+        assert_eq!(
+            slots.admission(c),
+            Admission::NoRoom,
+            "one request with a still runs"
+        );
         slots.leave(a);
         slots.leave(b);
         assert_eq!(slots.admission(c), Admission::NeedsLoad);
         slots.enter(c);
-        assert_eq!(slots.resident().collect::<Vec<_>>(), [c, b], "a was unused for longer");
+        assert_eq!(
+            slots.resident().collect::<Vec<_>>(),
+            [c, b],
+            "a was unused for longer"
+        );
         assert_eq!(slots.running().collect::<Vec<_>>(), [c]);
     }
 

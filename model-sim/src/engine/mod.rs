@@ -71,7 +71,10 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Self {
         let config = config.repaired();
         let batch = Batch::new(&config);
-        let published = Gauges { kv_blocks: batch.cache.total(), ..Gauges::default() };
+        let published = Gauges {
+            kv_blocks: batch.cache.total(),
+            ..Gauges::default()
+        };
         Engine {
             speed: config.speed,
             batch,
@@ -97,7 +100,11 @@ impl Engine {
         if let Some(rejection) = rejection {
             self.batch.remove(id.slot());
             self.counters.rejected += 1;
-            self.events.push(Event { id, at: now, kind: EventKind::Rejected(rejection) });
+            self.events.push(Event {
+                id,
+                at: now,
+                kind: EventKind::Rejected(rejection),
+            });
             return id;
         }
         self.ready_at = self.ready_at.max(now);
@@ -128,9 +135,14 @@ impl Engine {
     /// Takes a request out. Says whether it was still inside.
     pub fn abort(&mut self, id: RequestId, now: SimTime) -> bool {
         self.run_before(now);
-        let Some(slot) = self.batch.sequences.find(id) else { return false };
-        let arriving =
-            self.batch.sequences.get(slot).is_some_and(|seq| seq.phase == Phase::Arriving);
+        let Some(slot) = self.batch.sequences.find(id) else {
+            return false;
+        };
+        let arriving = self
+            .batch
+            .sequences
+            .get(slot)
+            .is_some_and(|seq| seq.phase == Phase::Arriving);
         if arriving {
             self.arriving.retain(|other| *other != slot);
         }
@@ -181,7 +193,11 @@ impl Engine {
     /// Prompt and recomputation tokens that must be computed before every request inside has its
     /// next token. Takes time in proportion to the requests inside.
     pub fn pending_tokens(&self) -> u64 {
-        let slots = self.arriving.iter().chain(&self.batch.waiting).chain(&self.batch.running);
+        let slots = self
+            .arriving
+            .iter()
+            .chain(&self.batch.waiting)
+            .chain(&self.batch.running);
         slots
             .filter_map(|slot| self.batch.sequences.get(*slot))
             .map(|sequence| u64::from(sequence.uncomputed()))
@@ -252,11 +268,16 @@ impl Engine {
         self.counters.lora_loads += u64::from(plan.lora_loads);
         // A step always takes time, or an engine configured without costs would never let it pass.
         let ends_at = started_at.plus_seconds(seconds.max(1e-9));
-        self.step = Some(RunningStep { started_at, ends_at, tokens: plan.tokens });
+        self.step = Some(RunningStep {
+            started_at,
+            ends_at,
+            tokens: plan.tokens,
+        });
     }
 
     fn end_step(&mut self, step: RunningStep) {
-        self.batch.complete(&step, &mut self.counters, &mut self.events);
+        self.batch
+            .complete(&step, &mut self.counters, &mut self.events);
         self.counters.steps += 1;
         self.counters.busy_seconds += step.ends_at.seconds_since(step.started_at);
         self.counters.step_tokens.observe(f64::from(step.tokens));
@@ -277,6 +298,8 @@ impl Engine {
 
     #[cfg(test)]
     fn check(&self) {
-        self.batch.cache.check(self.batch.sequences.iter().map(|seq| seq.blocks.as_slice()));
+        self.batch
+            .cache
+            .check(self.batch.sequences.iter().map(|seq| seq.blocks.as_slice()));
     }
 }

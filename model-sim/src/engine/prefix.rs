@@ -52,6 +52,7 @@ impl PrefixIndex {
         self.blocks.remove(&hash);
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.blocks.len()
     }

@@ -131,7 +131,10 @@ impl Sequences {
     }
 
     pub(crate) fn id(&self, slot: u32) -> RequestId {
-        let generation = self.slots.get(slot as usize).map_or(0, |slot| slot.generation);
+        let generation = self
+            .slots
+            .get(slot as usize)
+            .map_or(0, |slot| slot.generation);
         RequestId::new(slot, generation)
     }
 

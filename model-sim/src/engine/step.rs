@@ -20,7 +20,10 @@ pub(crate) struct StepPlan {
 
 impl StepPlan {
     pub(crate) fn new(budget: u32) -> Self {
-        StepPlan { budget, ..StepPlan::default() }
+        StepPlan {
+            budget,
+            ..StepPlan::default()
+        }
     }
 
     /// Adds `tokens` of a sequence that is `context` tokens long afterwards.

@@ -50,6 +50,9 @@ impl Add<Duration> for SimTime {
     type Output = SimTime;
 
     fn add(self, after: Duration) -> SimTime {
-        SimTime(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+        SimTime(
+            self.0
+                .saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }

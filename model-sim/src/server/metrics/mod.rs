@@ -1,0 +1,17 @@
+//! `/metrics` as vLLM writes it: a template made from a capture, filled with numbers.
+//!
+//! ```text
+//!   vllm-0.32.tmpl ──dialect──▶ text of the version ──template──▶ parts ──page + process──▶ bytes
+//! ```
+
+mod dialect;
+mod families;
+mod number;
+mod page;
+mod template;
+
+#[cfg(test)]
+mod tests;
+
+pub use dialect::Dialect;
+pub(crate) use page::Page;
