@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "test code fails by panicking")]
 
-use filter::body::{BodyScanner, Learned, Progress, ScanConfig, ScanOutcome};
+use filter::body::{BodyScanner, Learned, Progress, SCRATCH_BYTES, ScanConfig, ScanOutcome};
 use proptest::prelude::*;
 
 mod body_corpus;
@@ -21,7 +21,7 @@ fn learn(body: &[u8], lengths: &[usize], config: &ScanConfig) -> Learned {
             break;
         }
     }
-    assert!(scanner.scratch_bytes() <= config.prefix_max_bytes);
+    assert!(scanner.scratch_bytes() <= config.prefix_max_bytes + SCRATCH_BYTES);
     let mut learned = scanner.learn(true, Some(body.len() as u64));
     if learned.outcome == ScanOutcome::NotJson {
         // Where a text turns out to be no UTF-8 is found piece by piece.

@@ -14,6 +14,11 @@ use super::{
 const MAX_MODEL_CHARS: usize = 256;
 const MAX_MODEL_BYTES: usize = 4 * MAX_MODEL_CHARS;
 
+/// Longer keys and numbers mean nothing here; of longer salts the beginning counts.
+const MAX_KEY_BYTES: usize = 64;
+const MAX_NUMBER_BYTES: usize = 24;
+const MAX_SALT_BYTES: usize = 256;
+
 /// What a token id counts as, in bytes of prompt text: the usual length of a token.
 const BYTES_PER_TOKEN_ID: u64 = 4;
 
@@ -40,7 +45,7 @@ enum Sink {
 pub(super) struct Collector {
     strict_model: bool,
     sink: Sink,
-    key: ShortText<64>,
+    key: ShortText,
     member: Member,
     /// Whether the value of a prompt member is being read.
     inside_prompt: bool,
@@ -52,14 +57,14 @@ pub(super) struct Collector {
     /// The canonical bytes before the present key, which may turn out to be a hint.
     key_mark: usize,
     model_keys: u32,
-    model_text: ShortText<MAX_MODEL_BYTES>,
-    limit_text: ShortText<24>,
+    model_text: ShortText,
+    limit_text: ShortText,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
     max_output_tokens: Option<u64>,
 
     pub(super) model_reading: ModelReading,
-    pub(super) cache_salt: ShortText<256>,
+    pub(super) cache_salt: ShortText,
     pub(super) canonical: CanonicalPrompt,
     /// Bytes of prompt text read, decoded.
     pub(super) prompt_bytes: u64,
@@ -73,7 +78,7 @@ impl Collector {
         Self {
             strict_model,
             sink: Sink::Nowhere,
-            key: ShortText::new(),
+            key: ShortText::new(MAX_KEY_BYTES),
             member: Member::Other,
             inside_prompt: false,
             prompt_start: (0, 0),
@@ -81,18 +86,29 @@ impl Collector {
             hint_depth: None,
             key_mark: 0,
             model_keys: 0,
-            model_text: ShortText::new(),
-            limit_text: ShortText::new(),
+            model_text: ShortText::new(MAX_MODEL_BYTES),
+            limit_text: ShortText::new(MAX_NUMBER_BYTES),
             max_tokens: None,
             max_completion_tokens: None,
             max_output_tokens: None,
             model_reading: ModelReading::Absent,
-            cache_salt: ShortText::new(),
+            cache_salt: ShortText::new(MAX_SALT_BYTES),
             canonical: CanonicalPrompt::new(prefix_max_bytes),
             prompt_bytes: 0,
             stream: false,
             choices: None,
         }
+    }
+
+    /// The bytes allocated.
+    pub(super) fn scratch_bytes(&self) -> usize {
+        let texts = [
+            &self.key,
+            &self.model_text,
+            &self.limit_text,
+            &self.cache_salt,
+        ];
+        self.canonical.capacity() + texts.map(ShortText::capacity).iter().sum::<usize>()
     }
 
     /// The model, if what was read may be used as one.

@@ -7,8 +7,9 @@
 //!                            escapes, UTF-8        (<= prefix_max)       certainty
 //! ```
 //!
-//! No JSON value is built and nothing recurses: the state between two chunks is a few hundred bytes
-//! plus the canonical prompt, at most [`ScanConfig::prefix_max_bytes`]. Every split of the same
+//! No JSON value is built and nothing recurses: the state between two chunks is a few hundred bytes,
+//! short texts of at most [`SCRATCH_BYTES`] and the canonical prompt, at most
+//! [`ScanConfig::prefix_max_bytes`]. Every split of the same
 //! body into chunks gives the same facts.
 //!
 //! # Agree or abstain
@@ -41,4 +42,4 @@ mod utf8;
 pub use config::ScanConfig;
 pub use learned::{Learned, ModelReading, ScanOutcome};
 pub use nesting::MAX_DEPTH;
-pub use scanner::{BodyScanner, Progress};
+pub use scanner::{BodyScanner, Progress, SCRATCH_BYTES};

@@ -11,6 +11,9 @@ use super::{
 /// Bytes of a prompt that must have been read before its density is trusted.
 const DENSITY_SAMPLE_BYTES: u64 = 256;
 
+/// What a scan allocates at most beside the canonical prompt: key, model, salt and number.
+pub const SCRATCH_BYTES: usize = 2_048;
+
 /// Whether more of the body is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -107,10 +110,11 @@ impl BodyScanner {
         }
     }
 
-    /// The bytes this scan has allocated; never more than [`ScanConfig::prefix_max_bytes`].
+    /// The bytes this scan has allocated; never more than [`ScanConfig::prefix_max_bytes`] and
+    /// [`SCRATCH_BYTES`].
     #[must_use]
     pub fn scratch_bytes(&self) -> usize {
-        self.collector.canonical.capacity()
+        self.collector.scratch_bytes()
     }
 
     fn outcome(&self, ended: bool) -> ScanOutcome {

@@ -1,47 +1,55 @@
-//! Text of bounded length without an allocation.
+//! Text of bounded length.
 
-/// At most `N` bytes; what does not fit is dropped and remembered as an overflow.
+/// What is allocated at first; most keys and models fit.
+const FIRST_BYTES: usize = 64;
+
+/// At most so many bytes; what does not fit is dropped and remembered as an overflow.
 #[derive(Debug, Clone)]
-pub(super) struct ShortText<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
+pub(super) struct ShortText {
+    bytes: Vec<u8>,
+    max: usize,
     overflowed: bool,
 }
 
-impl<const N: usize> ShortText<N> {
-    /// No text.
-    pub(super) const fn new() -> Self {
+impl ShortText {
+    /// No text; keeps at most `max` bytes.
+    pub(super) const fn new(max: usize) -> Self {
         Self {
-            bytes: [0; N],
-            len: 0,
+            bytes: Vec::new(),
+            max,
             overflowed: false,
         }
     }
 
     /// Forgets the text.
-    pub(super) const fn clear(&mut self) {
-        self.len = 0;
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
         self.overflowed = false;
     }
 
     /// Appends as much of `text` as fits.
     pub(super) fn push(&mut self, text: &[u8]) {
-        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
-        for (place, byte) in room.iter_mut().zip(text) {
-            *place = *byte;
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(self.max.min(FIRST_BYTES));
         }
-        let taken = room.len().min(text.len());
-        self.overflowed |= taken < text.len();
-        self.len += taken;
+        let room = self.max.saturating_sub(self.bytes.len());
+        self.overflowed |= text.len() > room;
+        self.bytes
+            .extend_from_slice(text.get(..room).unwrap_or(text));
     }
 
     /// The bytes kept; a leading part when the text overflowed.
     pub(super) fn kept(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        &self.bytes
     }
 
     /// The text, if all of it was kept.
     pub(super) fn whole(&self) -> Option<&[u8]> {
         (!self.overflowed).then(|| self.kept())
+    }
+
+    /// The bytes allocated.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 }
