@@ -97,6 +97,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Mistakes> {
         with_snippet: false,
         emit_comments: false,
         strict_booleans: true,
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 100_000,
+        },
         budget: serde_saphyr::budget! {
             max_depth: 16,
             max_documents: 1,

@@ -37,10 +37,12 @@ impl PoolState {
     }
 
     pub(super) fn with_members(self, members: &PoolMembers, now: Millis) -> Self {
+        let dirty = self.dirty || self.members != members.members;
         Self {
             loads: self.loads,
             last: self.last,
             since: self.since,
+            dirty,
             ..Self::new(members, now)
         }
     }

@@ -62,7 +62,7 @@ pub struct Problems {
     pub bad_lines: u32,
     /// Samples of wanted metrics whose value cannot be true: NaN, infinite, negative, over range.
     pub bad_values: u32,
-    /// Whether lines were left unread because there were too many.
+    /// Whether lines were left unread because there were too many, or the body broke off.
     pub truncated: bool,
     /// Whether the page held no metric that the dialect knows.
     pub nothing_known: bool,

@@ -69,8 +69,8 @@ impl<'d> PageReader<'d> {
     /// without a line end can be trusted.
     #[must_use]
     pub fn finish(mut self, complete: bool) -> Scraped {
-        self.splitter.finish(complete, |line| self.page.take(line));
-        if self.splitter.stopped() {
+        let dropped = self.splitter.finish(complete, |line| self.page.take(line));
+        if dropped || self.splitter.stopped() {
             self.page.cut_short();
         }
         self.page.into_scraped()

@@ -66,12 +66,15 @@ impl LineSplitter {
     }
 
     /// Ends the page. A last line without a line end is handed on only when `complete` says that
-    /// the body is known to be whole: a value cut in the middle is a smaller value.
-    pub fn finish(&mut self, complete: bool, mut each: impl FnMut(PageLine<'_>)) {
-        if complete && !self.stopped && !self.carry.is_empty() {
+    /// the body is known to be whole: a value cut in the middle is a smaller value. True when such
+    /// a line was dropped.
+    pub fn finish(&mut self, complete: bool, mut each: impl FnMut(PageLine<'_>)) -> bool {
+        let open = !self.stopped && (self.dropping || !self.carry.is_empty());
+        if complete && open {
             self.end_line(&[], &mut each);
         }
         self.carry.clear();
+        open && !complete
     }
 
     /// Whether lines were left unread because of [`PageLimits::lines`].

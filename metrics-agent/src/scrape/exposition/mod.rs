@@ -23,3 +23,6 @@ pub use labels::{Label, Labels};
 pub use limits::PageLimits;
 pub use lines::{Flow, LineSplitter, PageLine};
 pub use sample::{BadLine, Sample, SampleLine};
+
+#[cfg(test)]
+mod tests;
