@@ -27,23 +27,51 @@ impl Drawn {
 }
 
 /// The `count` best of `totals`, greatest first. Each is drawn uniformly from those within `band` of
-/// the greatest that is left, so that workers which see the same numbers part ways.
-pub(super) fn best(totals: &[f32], band: f32, count: usize, entropy: &mut dyn Entropy) -> Drawn {
-    let mut drawn = Drawn::default();
-    for _ in 0..count.min(totals.len()) {
-        let mut greatest = f32::NEG_INFINITY;
-        for (place, total) in totals.iter().enumerate() {
-            if *total > greatest && !drawn.has(place) {
-                greatest = *total;
+/// the greatest that is left, so that workers which see the same numbers part ways. `near` is
+/// working space.
+pub(super) fn best(
+    totals: &[f32],
+    band: f32,
+    count: usize,
+    near: &mut Vec<(usize, f32)>,
+    entropy: &mut dyn Entropy,
+) -> Drawn {
+    // Only what is within the band of the third greatest can be drawn; that is few as a rule.
+    let mut greatest = [f32::NEG_INFINITY; MAX_CHOICES];
+    for total in totals {
+        let [first, second, third] = &mut greatest;
+        if *total > *third {
+            *third = *total;
+            if *third > *second {
+                std::mem::swap(second, third);
+            }
+            if *second > *first {
+                std::mem::swap(first, second);
             }
         }
-        let floor = greatest - band;
-        let near = |(place, total): &(usize, &f32)| **total >= floor && !drawn.has(*place);
-        let ties = totals.iter().enumerate().filter(near).count();
+    }
+    let count = count.min(totals.len()).min(MAX_CHOICES);
+    let last = count.checked_sub(1).and_then(|last| greatest.get(last));
+    let floor = last.copied().unwrap_or(f32::INFINITY) - band;
+    near.clear();
+    near.extend(
+        totals
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(_, total)| *total >= floor),
+    );
+
+    let mut drawn = Drawn::default();
+    for _ in 0..count {
+        let most = |most: f32, (_, total): &(usize, f32)| if *total > most { *total } else { most };
+        let floor = near.iter().fold(f32::NEG_INFINITY, most) - band;
+        let ties = near.iter().filter(|(_, total)| *total >= floor).count();
         let lot = if ties > 1 { entropy.below(ties) } else { 0 };
-        match totals.iter().enumerate().filter(near).nth(lot) {
-            Some((place, _)) => drawn.push(place),
-            None => break,
+        let mut tied = near.iter_mut().filter(|(_, total)| *total >= floor);
+        if let Some((place, total)) = tied.nth(lot) {
+            *total = f32::NEG_INFINITY;
+            drawn.push(*place);
         }
     }
     drawn
@@ -54,8 +82,8 @@ pub(super) fn uniform(length: usize, count: usize, entropy: &mut dyn Entropy) ->
     let mut drawn = Drawn::default();
     for taken in 0..count.min(length) {
         let lot = entropy.below(length - taken);
-        let free = (0..length).filter(|place| !drawn.has(*place));
-        if let Some(place) = free.skip(lot).next() {
+        let mut free = (0..length).filter(|place| !drawn.has(*place));
+        if let Some(place) = free.nth(lot) {
             drawn.push(place);
         }
     }
@@ -78,10 +106,19 @@ mod tests {
     fn the_greatest_come_first() {
         let mut entropy = SplitMix64::new(1);
         let totals = [0.1, 0.9, 0.5, 0.7];
-        assert_eq!(places(best(&totals, 0.0, 3, &mut entropy)), [1, 3, 2]);
-        assert_eq!(places(best(&totals, 0.0, 1, &mut entropy)), [1]);
-        assert_eq!(places(best(&totals[..2], 0.0, 3, &mut entropy)), [1, 0]);
-        assert!(places(best(&[], 0.0, 3, &mut entropy)).is_empty());
+        assert_eq!(
+            places(best(&totals, 0.0, 3, &mut Vec::new(), &mut entropy)),
+            [1, 3, 2]
+        );
+        assert_eq!(
+            places(best(&totals, 0.0, 1, &mut Vec::new(), &mut entropy)),
+            [1]
+        );
+        assert_eq!(
+            places(best(&totals[..2], 0.0, 3, &mut Vec::new(), &mut entropy)),
+            [1, 0]
+        );
+        assert!(places(best(&[], 0.0, 3, &mut Vec::new(), &mut entropy)).is_empty());
     }
 
     #[test]
@@ -90,7 +127,7 @@ mod tests {
         let totals = [0.99, 0.2, 1.0, 0.995, 0.98];
         let mut firsts = [0; 5];
         for _ in 0..3_000 {
-            let drawn = places(best(&totals, 0.01, 3, &mut entropy));
+            let drawn = places(best(&totals, 0.01, 3, &mut Vec::new(), &mut entropy));
             assert_eq!(drawn.len(), 3);
             firsts[drawn[0]] += 1;
         }

@@ -12,6 +12,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct LeastInFlight {
     totals: Vec<f32>,
+    near: Vec<(usize, f32)>,
 }
 
 impl Policy for LeastInFlight {
@@ -23,7 +24,7 @@ impl Policy for LeastInFlight {
             let in_flight = sample::in_flight(endpoint, local, round.ladder, round.view.now);
             -(in_flight + 1.0) / sample::capacity(endpoint)
         }));
-        let drawn = draw::best(&self.totals, 0.0, round.choices, entropy);
+        let drawn = draw::best(&self.totals, 0.0, round.choices, &mut self.near, entropy);
         Decision::new(
             Reason::LeastInFlight,
             drawn

@@ -93,7 +93,7 @@ pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
         PolicyName::Scored => Box::new(scored::Scored::new(config.weights)),
         PolicyName::RoundRobin => Box::new(round_robin::RoundRobin::default()),
         PolicyName::LeastInFlight => Box::new(least_in_flight::LeastInFlight::default()),
-        PolicyName::Random => Box::new(random::Random::default()),
+        PolicyName::Random => Box::new(random::Random),
         PolicyName::GieV03 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::V03)),
         PolicyName::Gie0605 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::June5)),
     }

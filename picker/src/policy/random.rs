@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Uniform choice.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Random;
 
 impl Policy for Random {

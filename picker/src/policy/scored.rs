@@ -43,6 +43,7 @@ pub(crate) struct Scored {
     loads: Vec<f32>,
     scratch: Vec<f32>,
     totals: Vec<f32>,
+    near: Vec<(usize, f32)>,
 }
 
 impl Scored {
@@ -55,6 +56,7 @@ impl Scored {
             loads: Vec::new(),
             scratch: Vec::new(),
             totals: Vec::new(),
+            near: Vec::new(),
         }
     }
 
@@ -109,8 +111,10 @@ impl Policy for Scored {
         let mut has_prefix = false;
         let mut has_adapter = false;
         if class != Freshness::Expired {
-            queue::score(samples, &mut self.scratch, scores);
-            score::add_faded(totals, scores, weights.queue);
+            let loads = &mut self.loads;
+            if queue::score(samples, &mut self.scratch, loads, scores) {
+                score::add_faded(totals, scores, weights.queue * freshness);
+            }
             kv_cache::score(samples, scores);
             score::add_faded(totals, scores, weights.kv_cache);
             has_prefix = weights.prefix > 0.0 && prefix::score(round, samples, scores);
@@ -133,7 +137,13 @@ impl Policy for Scored {
         score::add_faded(totals, scores, weights.load + gained);
 
         let sum = weights.queue + weights.kv_cache + weights.prefix + weights.lora + weights.load;
-        let drawn = draw::best(totals, NEAR_TIE * sum, round.choices, entropy);
+        let drawn = draw::best(
+            totals,
+            NEAR_TIE * sum,
+            round.choices,
+            &mut self.near,
+            entropy,
+        );
         let mut positions = drawn
             .places()
             .filter_map(|place| round.candidates.get(place))

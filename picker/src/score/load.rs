@@ -18,7 +18,7 @@ pub(crate) fn score(
     let foreign = mean(samples.iter().map(|sample| sample.foreign)).unwrap_or(0.0);
     loads.clear();
     loads.extend(samples.iter().map(|sample| {
-        (sample.in_flight + freshness * sample.foreign.faded(foreign) + 1.0) / sample.capacity
+        sample.in_flight + freshness * sample.foreign.faded(foreign) + 1.0 / sample.capacity
     }));
     let range = Range::of(loads.iter().copied(), scratch);
     scores.clear();

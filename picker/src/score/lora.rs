@@ -24,13 +24,14 @@ pub(crate) fn score(round: &Round<'_>, scores: &mut Vec<Reading>) -> bool {
     let Some(model) = round.facts.model.as_deref() else {
         return false;
     };
+    let mut names = Names::new(model);
     let mut known = false;
     scores.extend(round.endpoints().map(|endpoint| {
         let lora = endpoint.signals.lora.as_ref();
         let trust = round.ladder.trust(lora, round.view.now);
         match lora {
             Some(lora) if trust > 0.0 => {
-                let (value, has) = standing(&lora.value, model);
+                let (value, has) = standing(&lora.value, &mut names);
                 known |= has;
                 value.map_or(Reading::UNKNOWN, |value| Reading::new(value, trust))
             }
@@ -42,17 +43,17 @@ pub(crate) fn score(round: &Round<'_>, scores: &mut Vec<Reading>) -> bool {
 
 /// Whether the adapter is active here.
 pub(crate) fn is_active(lora: &LoraState, model: &str) -> bool {
-    lists(&lora.active, model)
+    lora.active.iter().any(|name| **name == *model)
 }
 
 /// An endpoint's score, `None` when its room for adapters is unknown, and whether it has the adapter
 /// at all.
-fn standing(lora: &LoraState, model: &str) -> (Option<f32>, bool) {
-    if lists(&lora.active, model) {
+fn standing(lora: &LoraState, names: &mut Names<'_>) -> (Option<f32>, bool) {
+    if names.contain(&lora.active) {
         return (Some(ACTIVE), true);
     }
-    let waiting = lists(&lora.waiting, model);
-    let registered = lists(&lora.registered, model);
+    let waiting = names.contain(&lora.waiting);
+    let registered = names.contain(&lora.registered);
     if !waiting && !registered && !lora.registered.is_empty() {
         return (Some(NONE), false);
     }
@@ -77,12 +78,45 @@ fn slots_taken(lora: &LoraState) -> usize {
     lora.active.len() + only_waiting.count()
 }
 
-/// Names of one deployment tend to be equally long and to differ at their end, so the last byte
-/// tells most of them apart without a look at the rest.
-fn lists(names: &[Arc<str>], model: &str) -> bool {
-    names.iter().any(|name| {
-        name.len() == model.len()
-            && name.as_bytes().last() == model.as_bytes().last()
-            && **name == *model
-    })
+/// Remembered verdicts, a power of two.
+const VERDICTS: usize = 64;
+
+/// Which names are the model's.
+///
+/// Endpoints of one snapshot share the strings of their adapters, so a name that was compared once
+/// is known again by its address. Valid for one pick, during which no name can be freed.
+struct Names<'a> {
+    model: &'a str,
+    verdicts: [(usize, bool); VERDICTS],
+}
+
+impl<'a> Names<'a> {
+    fn new(model: &'a str) -> Self {
+        Self {
+            model,
+            verdicts: [(0, false); VERDICTS],
+        }
+    }
+
+    /// Whether the model is among `names`.
+    fn contain(&mut self, names: &[Arc<str>]) -> bool {
+        names
+            .iter()
+            .any(|name| name.len() == self.model.len() && self.is_model(name))
+    }
+
+    fn is_model(&mut self, name: &Arc<str>) -> bool {
+        let address = Arc::as_ptr(name).cast::<u8>().addr();
+        let verdict = self.verdicts.get_mut(address / 16 % VERDICTS);
+        match verdict {
+            Some((known, equal)) if *known == address => *equal,
+            verdict => {
+                let equal = **name == *self.model;
+                if let Some(verdict) = verdict {
+                    *verdict = (address, equal);
+                }
+                equal
+            }
+        }
+    }
 }

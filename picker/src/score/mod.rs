@@ -69,5 +69,16 @@ pub(crate) fn add_faded(totals: &mut [f32], scores: &[Reading], weight: f32) {
     }
 }
 
+/// The greater of two numbers. `f32::max` has rules for NaN that wasm knows no instruction for; it
+/// becomes a call, in loops that run for every candidate.
+pub(crate) fn greater(one: f32, other: f32) -> f32 {
+    if one > other { one } else { other }
+}
+
+/// The lesser of two numbers; see [`greater`].
+pub(crate) fn lesser(one: f32, other: f32) -> f32 {
+    if one < other { one } else { other }
+}
+
 #[cfg(test)]
 mod tests;

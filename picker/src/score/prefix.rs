@@ -20,10 +20,7 @@ pub(crate) fn score(round: &Round<'_>, samples: &[Sample], scores: &mut Vec<Read
         return false;
     }
     let blocks = round.facts.prefix.len().max(1) as f32;
-    let total: f32 = samples
-        .iter()
-        .map(|sample| sample.in_flight / sample.capacity)
-        .sum();
+    let total: f32 = samples.iter().map(|sample| sample.in_flight).sum();
     let grace = total / samples.len().max(1) as f32 + SLACK;
     let mut any = false;
     scores.extend(
@@ -37,7 +34,7 @@ pub(crate) fn score(round: &Round<'_>, samples: &[Sample], scores: &mut Vec<Read
                     return Reading::new(0.0, 1.0);
                 }
                 any = true;
-                let load = sample.in_flight / sample.capacity;
+                let load = sample.in_flight;
                 let credit = (2.0 - load / grace).clamp(0.0, 1.0);
                 Reading::new(credit * matched as f32 / blocks, 1.0)
             }),

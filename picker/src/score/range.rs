@@ -2,14 +2,18 @@
 //!
 //! The reference scores a value by its place between the least and the greatest of the pool. Then
 //! one endpoint that claims a queue of a billion makes all others look equally empty, and the ledger
-//! among them counts nothing. So the upper end goes no further than [`MEDIANS`] times the median
-//! plus [`SLACK`] above the least: honest pools are scored as in the reference, and what lies beyond
-//! is simply the worst.
+//! among them counts nothing. So the range ends at [`SPREADS`] times the distance from the least
+//! value to the median, plus [`SLACK`]: pools without such an endpoint are scored as in the
+//! reference, and what lies beyond is simply the worst.
 
-/// How many medians above the least value the range may end.
-const MEDIANS: f32 = 4.0;
+use super::{greater, lesser};
+
+/// How many distances from the least value to the median the range may span.
+const SPREADS: f32 = 2.0;
 /// How many requests above that.
 const SLACK: f32 = 8.0;
+/// Values that the median is taken of; of a longer list, as many at equal distances.
+const MEDIAN_OF: usize = 63;
 
 /// The least and greatest value that a score tells apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,22 +25,23 @@ pub(crate) struct Range {
 impl Range {
     /// The range of `values`, none of which may be NaN; `scratch` is working space.
     pub(crate) fn of(values: impl Iterator<Item = f32> + Clone, scratch: &mut Vec<f32>) -> Self {
-        let (low, high) = values
-            .clone()
-            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| {
-                (low.min(value), high.max(value))
-            });
+        let (mut low, mut high, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0);
+        for value in values.clone() {
+            low = lesser(low, value);
+            high = greater(high, value);
+            count += 1;
+        }
         // The median is at least the least value, so it need not be known when the range is narrow.
-        if high <= low + MEDIANS * low + SLACK {
+        if high <= low + SLACK {
             return Self { low, high };
         }
         scratch.clear();
-        scratch.extend(values);
+        scratch.extend(values.step_by(count / MEDIAN_OF + 1));
         let middle = scratch.len().saturating_sub(1) / 2;
         let (_, median, _) = scratch.select_nth_unstable_by(middle, f32::total_cmp);
         Self {
             low,
-            high: high.min(low + MEDIANS * *median + SLACK),
+            high: lesser(high, low + SPREADS * (*median - low) + SLACK),
         }
     }
 

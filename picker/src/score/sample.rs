@@ -12,7 +12,7 @@
 //! signals; a choice by signals alone would send all of them to the same minimum. Each pick raises
 //! the ledger, and the raised ledger counts as waiting at once.
 
-use super::Reading;
+use super::{Reading, greater, lesser};
 use crate::{
     endpoint::Endpoint, freshness::Ladder, signal::Signal, time::Millis, view::LocalState,
 };
@@ -43,13 +43,15 @@ impl Baseline {
 /// One candidate as the scorers see it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    /// Requests waiting there, those that the scrape cannot know included, per unit of capacity.
-    pub(crate) queue: Reading,
+    /// Requests that wait there by its own account, per unit of capacity.
+    pub(crate) waiting: Reading,
+    /// Requests that its account cannot know yet, per unit of capacity; unknown without an account.
+    pub(crate) unaccounted: Reading,
     /// KV-cache utilization, `0.0..=1.0`.
     pub(crate) kv_usage: Reading,
-    /// Requests of ours and of other gateways.
+    /// Requests of ours and of other gateways, per unit of capacity.
     pub(crate) in_flight: f32,
-    /// Requests there beyond those.
+    /// Requests there beyond those, per unit of capacity.
     pub(crate) foreign: Reading,
     /// The operator's relative capacity.
     pub(crate) capacity: f32,
@@ -75,32 +77,35 @@ impl Sample {
         let since = baseline.since_scrape(newest, in_flight);
         let capacity = capacity(endpoint);
 
-        let mut queue = waiting;
-        if waiting.is_known() {
-            let unknown_to_it = waiting.value + since.max(0.0);
-            let unaccounted = if running.is_known() {
-                in_flight - running.value
-            } else {
-                0.0
-            };
-            queue.value = unknown_to_it.max(unaccounted) / capacity;
-        }
-        let foreign = if waiting.is_known() || running.is_known() {
+        // What came since the scrape, or what is in flight and neither runs nor waits: the greater.
+        // The first holds for an endpoint that claims to run more than it does, the second for a
+        // worker that was idle while others sent.
+        let unaccounted = match (waiting.is_known(), running.is_known()) {
+            (false, false) => Reading::UNKNOWN,
+            (_, false) => Reading::new(greater(since, 0.0), 1.0),
+            (_, true) => {
+                let missing = in_flight - running.value - waiting.value;
+                Reading::new(greater(greater(since, running.trust * missing), 0.0), 1.0)
+            }
+        };
+        let foreign = if unaccounted.is_known() {
             let there = waiting.value + running.value + since;
             Reading::new(
-                (there - in_flight).max(0.0),
-                waiting.trust.max(running.trust),
+                greater(there - in_flight, 0.0),
+                greater(waiting.trust, running.trust),
             )
         } else {
             Reading::UNKNOWN
         };
+        let per_capacity = |reading: Reading| Reading::new(reading.value / capacity, reading.trust);
         Self {
-            queue,
-            kv_usage: Reading::new(kv_usage.value.min(1.0), kv_usage.trust),
-            in_flight,
-            foreign,
+            waiting: per_capacity(waiting),
+            unaccounted: per_capacity(unaccounted),
+            kv_usage: Reading::new(lesser(kv_usage.value, 1.0), kv_usage.trust),
+            in_flight: in_flight / capacity,
+            foreign: per_capacity(foreign),
             capacity,
-            trust: waiting.trust.max(running.trust).max(kv_usage.trust),
+            trust: greater(greater(waiting.trust, running.trust), kv_usage.trust),
         }
     }
 }
@@ -108,10 +113,10 @@ impl Sample {
 /// A signal that must be finite and not negative; anything else is unknown.
 fn count(signal: Option<&Signal<f32>>, ladder: &Ladder, now: Millis) -> Reading {
     match signal {
-        Some(signal) if signal.value.is_finite() && signal.value >= 0.0 => {
+        Some(signal) if (0.0..=f32::MAX).contains(&signal.value) => {
             let trust = ladder.trust(Some(signal), now);
             if trust > 0.0 {
-                Reading::new(signal.value.min(MOST_REQUESTS), trust)
+                Reading::new(lesser(signal.value, MOST_REQUESTS), trust)
             } else {
                 Reading::UNKNOWN
             }

@@ -1,0 +1,147 @@
+//! No lie makes a magnet: whatever an endpoint says of itself, or does not say, the ledger bounds
+//! what it attracts.
+
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+mod pool;
+
+use picker::{Entropy, Picker, PickerConfig, RequestFacts, Signal, SplitMix64};
+use pool::Pool;
+
+const PICKS: usize = 1_000;
+const LIAR: usize = 0;
+const HONEST_IDLE: usize = 1;
+
+/// A liar, an honest idle endpoint and `busy` honest busy ones.
+fn pool(busy: usize, entropy: &mut SplitMix64) -> Pool {
+    let mut pool = Pool::idle(busy + 2);
+    for at in 2..busy + 2 {
+        let kv_usage = 0.2 + 0.8 * entropy.unit() as f32;
+        let running = 5.0 + entropy.below(40) as f32;
+        pool.scrape(at, entropy.below(8) as f32, running, kv_usage);
+    }
+    pool
+}
+
+fn assert_no_magnet(counts: &[usize], what: &str) {
+    let (liar, honest) = (counts[LIAR] as f64, counts[HONEST_IDLE] as f64);
+    // One request more is no magnet, however small the shares.
+    let limit = 1.5 * honest + 1.0;
+    assert!(
+        liar <= limit,
+        "{what}: {liar} picks against {honest} of an honest idle one: {counts:?}"
+    );
+}
+
+#[test]
+fn a_claim_of_idleness_attracts_no_more_than_idleness() {
+    let mut entropy = SplitMix64::new(5);
+    for busy in 0..30 {
+        let counts = pool(busy, &mut entropy).spread(PICKS, &RequestFacts::default(), busy as u64);
+        assert_no_magnet(&counts, &format!("{busy} busy endpoints"));
+    }
+}
+
+#[test]
+fn it_does_not_while_the_others_tell_the_truth_about_their_growing_load() {
+    let mut entropy = SplitMix64::new(6);
+    for busy in 0..15 {
+        let mut pool = pool(busy, &mut entropy);
+        let mut picker = Picker::new(PickerConfig::default());
+        let mut counts = vec![0; busy + 2];
+        for pick in 0..PICKS {
+            if pick % 16 == 0 {
+                pool.now = pool.now.plus(200);
+                for at in 0..busy + 2 {
+                    let there = pool.in_flight(at).requests as f32;
+                    match at {
+                        LIAR => pool.scrape(at, 0.0, 0.0, 0.0),
+                        _ => {
+                            let kv_usage = (there / 100.0).min(1.0);
+                            pool.scrape(at, (there - 64.0).max(0.0), there.min(64.0), kv_usage);
+                        }
+                    }
+                }
+            }
+            counts[pool.dispatch(&mut picker, &RequestFacts::default(), &mut entropy)] += 1;
+        }
+        assert_no_magnet(&counts, &format!("{busy} others"));
+    }
+}
+
+#[test]
+fn no_other_claim_attracts_either() {
+    let mut entropy = SplitMix64::new(7);
+    let numbers = [
+        0.0,
+        1.0,
+        7.0,
+        1e3,
+        1e9,
+        f32::MAX,
+        f32::INFINITY,
+        f32::NAN,
+        -1.0,
+        -1e9,
+    ];
+    for waiting in numbers {
+        for running in numbers {
+            for kv_usage in [0.0, 0.5, 1.0, 1e9, -1.0, f32::NAN] {
+                let mut pool = pool(6, &mut entropy);
+                pool.scrape(LIAR, waiting, running, kv_usage);
+                let counts = pool.spread(100, &RequestFacts::default(), 1);
+                assert_no_magnet(&counts, &format!("{waiting} {running} {kv_usage}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn one_extreme_claim_leaves_the_balance_of_the_others() {
+    let mut pool = Pool::idle(6);
+    pool.scrape(LIAR, 1e9, 1e9, 1.0);
+    for at in 1..6 {
+        pool.scrape(at, 0.0, 0.0, 0.1 * at as f32);
+    }
+    let counts = pool.spread(PICKS, &RequestFacts::default(), 2);
+    for at in 1..6 {
+        assert!((150..=250).contains(&counts[at]), "{counts:?}");
+    }
+}
+
+#[test]
+fn silence_never_gets_more_than_its_share() {
+    let mut entropy = SplitMix64::new(8);
+    for others in 1..20 {
+        let mut pool = pool(others, &mut entropy);
+        pool.endpoints[LIAR].signals = picker::Signals::default();
+        let counts = pool.spread(PICKS, &RequestFacts::default(), others as u64);
+        let fair = PICKS / (others + 2);
+        assert!(counts[LIAR] <= fair + 3, "fair is {fair}: {counts:?}");
+    }
+}
+
+#[test]
+fn half_silence_never_gets_more_than_its_share() {
+    let mut entropy = SplitMix64::new(9);
+    for others in 1..20 {
+        for kept in 0..3 {
+            let mut pool = pool(others, &mut entropy);
+            let now = pool.now;
+            let signals = &mut pool.endpoints[LIAR].signals;
+            *signals = picker::Signals::default();
+            match kept {
+                0 => signals.waiting = Some(Signal::new(3.0, now)),
+                1 => signals.running = Some(Signal::new(20.0, now)),
+                _ => signals.kv_usage = Some(Signal::new(0.5, now)),
+            }
+            let counts = pool.spread(PICKS, &RequestFacts::default(), others as u64);
+            let fair = PICKS / (others + 2);
+            assert!(
+                counts[LIAR] <= fair * 6 / 5 + 3,
+                "fair is {fair}, kept {kept}: {counts:?}"
+            );
+        }
+    }
+}
