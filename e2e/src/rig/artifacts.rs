@@ -25,7 +25,7 @@ pub fn envoy() -> Result<PathBuf, RigError> {
         "Envoy",
         "ZEROHOP_ENVOY",
         "make setup",
-        &[tools.join("envoy"), tools.join("envoy/_bin/envoy")],
+        &[tools.join("envoy")],
     )
 }
 

@@ -17,6 +17,7 @@ pub mod envoy;
 pub mod error;
 pub mod fake_agent;
 pub mod eventually;
+pub mod istio;
 pub mod pod;
 pub mod ports;
 pub mod proc;

@@ -10,8 +10,9 @@ use std::{
 
 use super::error::RigError;
 
-/// How many bytes of the log an error shows.
-const TAIL_BYTES: usize = 6_000;
+/// How many lines of the log and of the other output an error shows.
+const LOG_LINES: usize = 40;
+const OUTPUT_LINES: usize = 10;
 
 /// A running child process. Dropping it kills it, also while it is stopped.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub enum Signal {
 }
 
 impl Process {
-    /// Starts `program` with its output appended to `log`.
+    /// Starts `program` with what it writes to standard error appended to `log`, and its other
+    /// output to a file beside it.
     ///
     /// # Errors
     /// When the log cannot be opened or the program cannot be started.
@@ -44,19 +46,19 @@ impl Process {
         environment: &[(&str, &str)],
         log: &Path,
     ) -> Result<Self, RigError> {
-        let open = || {
+        let open = |path: &Path| {
             File::options()
                 .create(true)
                 .append(true)
-                .open(log)
-                .map_err(RigError::io(format!("open {}", log.display())))
+                .open(path)
+                .map_err(RigError::io(format!("open {}", path.display())))
         };
         let child = Command::new(program)
             .args(arguments)
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
-            .stdout(open()?)
-            .stderr(open()?)
+            .stdout(open(&log.with_extension("out"))?)
+            .stderr(open(log)?)
             .spawn()
             .map_err(RigError::io(format!("start {}", program.display())))?;
         Ok(Self {
@@ -72,11 +74,16 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything it has written so far.
+    /// Everything it has written to standard error so far.
     #[must_use]
     pub fn log(&self) -> String {
-        let bytes = fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        read(&self.log)
+    }
+
+    /// Everything it has written to standard output so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        read(&self.log.with_extension("out"))
     }
 
     /// The exit status once it has ended.
@@ -138,17 +145,25 @@ impl Process {
     /// An error about this process with the end of its log.
     #[must_use]
     pub fn failure(&self, problem: impl Into<String>) -> RigError {
-        let log = self.log();
-        let mut start = log.len().saturating_sub(TAIL_BYTES);
-        while !log.is_char_boundary(start) {
-            start += 1;
-        }
+        let mut log = tail(&self.output(), OUTPUT_LINES);
+        log.push_str(&tail(&self.log(), LOG_LINES));
         RigError::Process {
             name: self.name.clone(),
             problem: problem.into(),
-            log: log.get(start..).unwrap_or_default().to_owned(),
+            log,
         }
     }
+}
+
+fn read(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let skip = text.lines().count().saturating_sub(lines);
+    let kept = text.lines().skip(skip);
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 impl Drop for Process {

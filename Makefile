@@ -1,0 +1,95 @@
+# zerohop: everything that can be done here. `make` lists it.
+#
+# Nothing is installed system-wide: Envoy, node and the V8 test runner go to .tools/, what is built
+# to target/. The one exception is `rustup target add`, which extends this user's Rust toolchain.
+
+CARGO ?= cargo
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+WASM := $(TARGET_DIR)/wasm32-wasip1/wasm-release/filter.wasm
+CHAOS_WASM := $(TARGET_DIR)/chaos/filter.wasm
+BUILD_WASM := $(CARGO) build --locked --profile wasm-release -p filter --target wasm32-wasip1
+
+# The tests that start Envoy measure time and share few cores, so they run one after the other.
+export RUST_TEST_THREADS_E2E ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
+	test-vllm bench bench-filter bench-pick bench-agent bench-freshness clean
+
+help: ## List what can be done
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Fetch what is missing: wasm targets (rustup), Envoy (into .tools)
+	@if command -v rustup >/dev/null; then rustup target add wasm32-wasip1 wasm32-unknown-unknown; \
+	else echo "setup: there is no rustup; the targets wasm32-wasip1 and wasm32-unknown-unknown must be there"; fi
+	@scripts/get-envoy.sh
+
+build: wasm agent ## Build the filter's wasm and the agent
+	$(CARGO) build --locked --workspace
+
+wasm: setup ## Build the filter as it ships
+	$(BUILD_WASM)
+	@ls -l $(WASM) | awk '{ printf "filter.wasm: %.0f KB\n", $$5 / 1024 }'
+
+wasm-chaos: setup ## Build the filter that panics on demand, for tests
+	$(BUILD_WASM) --features chaos
+	@mkdir -p $(dir $(CHAOS_WASM)) && cp $(WASM) $(CHAOS_WASM)
+
+agent: ## Build the agent as it ships
+	$(CARGO) build --locked --release -p metrics-agent
+
+test: test-unit test-wasm test-e2e ## Run every test
+
+test-unit: ## Run the tests that need no Envoy
+	$(CARGO) test --locked --workspace --exclude e2e
+
+test-wasm: ## Run the pure crates' tests in V8
+	scripts/test-wasm.sh
+
+# The chaos build first: both end in the same file, and the last one is what ships.
+test-e2e: ## Run the tests on real Envoy
+	$(MAKE) wasm-chaos
+	$(MAKE) wasm
+	$(CARGO) build --locked -p metrics-agent
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --no-fail-fast -- --test-threads=$(RUST_TEST_THREADS_E2E)
+
+lint: ## Check format, lints, docs and licences as CI does
+	.ci/lint.sh
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+
+demo: wasm agent ## Show routing and faults on 4 simulated pods (KEEP=1 stays up)
+	$(CARGO) build --locked --release -p e2e --bin demo
+	KEEP=$(KEEP) $(TARGET_DIR)/release/demo
+
+demo-vllm: wasm agent ## The same over real vLLM replicas on the CPU (fetches vLLM, some GB)
+	$(CARGO) build --locked --release -p e2e --bin demo
+	vllm/setup.sh
+	KEEP=$(KEEP) $(TARGET_DIR)/release/demo --vllm
+
+test-vllm: wasm ## Run the Envoy tests that need no simulator against real vLLM
+	$(CARGO) build --locked -p metrics-agent
+	vllm/setup.sh
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --test vllm -- --ignored --test-threads=1
+
+bench: bench-filter bench-pick bench-agent bench-freshness ## Run all benches; figures go to target/bench
+
+bench-filter: wasm ## CPU per request that the filter adds, beside ext_proc
+	$(CARGO) build --locked --release -p e2e --bin bench-filter
+	$(TARGET_DIR)/release/bench-filter
+
+bench-pick: ## One pick in V8, at 10, 100 and 1,000 endpoints
+	scripts/bench-pick.sh
+
+bench-agent: agent ## The agent with 100 endpoints at 200 ms and 50 ms
+	scripts/bench-agent.sh
+
+bench-freshness: wasm agent ## From "pod changed" to "picks changed"
+	$(CARGO) build --locked --release -p e2e --bin bench-freshness
+	$(TARGET_DIR)/release/bench-freshness
+
+clean: ## Remove what was built (not what was fetched)
+	$(CARGO) clean
