@@ -3,6 +3,12 @@
 //! same, name, labels and all bits of the value.
 
 #![allow(missing_docs, reason = "a test has no interface")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 mod scrape_support;
 

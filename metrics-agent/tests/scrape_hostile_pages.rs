@@ -3,6 +3,12 @@
 //! shows both what its poison costs and what it must not cost.
 
 #![allow(missing_docs, reason = "a test has no interface")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 use metrics_agent::scrape::{Dialect, Scraped, exposition::PageLimits};
 
