@@ -7,6 +7,16 @@ use picker::{
     SnapshotVersion, SplitMix64,
 };
 
+/// How many cases a property gets: `default`, or what `PROPTEST_CASES` says (before a release,
+/// millions).
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn cases(default: u32) -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(default)
+}
+
 pub(crate) fn id(address: &str, generation: u64) -> EndpointId {
     EndpointId {
         address: address.parse().expect("an address"),

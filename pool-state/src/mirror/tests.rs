@@ -11,6 +11,9 @@ use crate::{
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod properties;
+
 const NOW: Millis = Millis(9_200);
 
 fn at(sequence: u64, endpoints: Vec<Endpoint>) -> PoolSnapshot {

@@ -169,6 +169,15 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// A reader of the next `count` bytes alone.
+    pub(super) fn part(&mut self, count: usize, field: &'static str) -> Result<Self, SlotError> {
+        Ok(Self {
+            rest: self.take(count, field)?,
+            length: self.length,
+        })
+    }
+
+    #[inline(always)]
     pub(super) fn array<const N: usize>(
         &mut self,
         field: &'static str,
@@ -184,18 +193,22 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
+    #[inline(always)]
     pub(super) fn u16(&mut self, field: &'static str) -> Result<u16, SlotError> {
         Ok(u16::from_le_bytes(self.array(field)?))
     }
 
+    #[inline(always)]
     pub(super) fn u32(&mut self, field: &'static str) -> Result<u32, SlotError> {
         Ok(u32::from_le_bytes(self.array(field)?))
     }
 
+    #[inline(always)]
     pub(super) fn u64(&mut self, field: &'static str) -> Result<u64, SlotError> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
+    #[inline(always)]
     pub(super) fn f32(&mut self, field: &'static str) -> Result<f32, SlotError> {
         Ok(f32::from_bits(self.u32(field)?))
     }

@@ -93,6 +93,8 @@ fn names(reader: &mut Reader<'_>) -> Result<Vec<Arc<str>>, SlotError> {
 
 /// One endpoint's record, its LoRA lists still empty.
 fn record(reader: &mut Reader<'_>, base: Millis, index: usize) -> Result<Endpoint, SlotError> {
+    // One bounds check for the whole record lets the compiler drop those of its fields.
+    let reader = &mut reader.part(RECORD_BYTES, "endpoint")?;
     let id = reader.id(index)?;
     let [health, bits, zero, zero_too] = reader.array("health")?;
     let health = match (health, [zero, zero_too]) {
@@ -160,7 +162,7 @@ impl Fields<'_, '_> {
     fn gauge(
         &mut self,
         bit: u8,
-        check: fn(f32) -> Option<f32>,
+        check: impl Fn(f32) -> Option<f32>,
         field: &'static str,
     ) -> Result<Option<Signal<f32>>, SlotError> {
         let Some((bits, age_ms)) = self.pair(bit, field)? else {
@@ -185,7 +187,7 @@ impl Fields<'_, '_> {
     fn constant(
         &mut self,
         bit: u8,
-        check: fn(u32) -> Option<u32>,
+        check: impl Fn(u32) -> Option<u32>,
         field: &'static str,
     ) -> Result<Option<u32>, SlotError> {
         let value = self.reader.u32(field)?;

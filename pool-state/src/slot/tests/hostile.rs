@@ -4,7 +4,7 @@
 use picker::{Entropy, SplitMix64};
 
 use super::{SlotError, pool, reseal, samples, verdicts};
-use crate::testing::sample;
+use crate::testing::{names, sample};
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -161,6 +161,28 @@ fn hostile_counts_allocate_nothing() {
         reseal(&mut value);
         assert!(pool::decode(&value).is_err(), "65,535 adapters {list}");
     }
+}
+
+#[test]
+fn a_table_that_names_an_adapter_twice_is_refused() {
+    let mut pool = sample();
+    pool.endpoints.truncate(1);
+    let lora = pool.endpoints[0].signals.lora.as_mut().expect("lora");
+    lora.value.active = names(&["first", "other"]);
+    lora.value.waiting.clear();
+    lora.value.registered.clear();
+    let mut value = pool::encode(&pool);
+    let at = value
+        .windows(5)
+        .position(|bytes| bytes == b"other")
+        .expect("the name");
+    value[at..at + 5].copy_from_slice(b"first");
+    reseal(&mut value);
+    let refusal = SlotError::Field {
+        field: "adapter name",
+        index: 1,
+    };
+    assert_eq!(pool::decode(&value), Err(refusal));
 }
 
 /// Random edits under a right checksum: the content checks alone stand between a hostile writer and

@@ -7,7 +7,7 @@ use super::{
     hostile::keeps_the_contract, in_flight, in_flight::InFlightTable, lease, lease::Lease, pool,
     reseal, samples, verdicts, version,
 };
-use crate::testing::random_pool;
+use crate::testing::{cases, random_pool};
 
 fn any_id() -> impl Strategy<Value = EndpointId> {
     (any::<std::net::IpAddr>(), 1u16.., any::<u64>()).prop_map(|(ip, port, generation)| {
@@ -23,7 +23,7 @@ fn any_load() -> impl Strategy<Value = InFlight> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(2_000)))]
 
     #[test]
     fn any_pool_survives_the_round_trip(
@@ -54,7 +54,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(cases(20_000)))]
 
     #[test]
     fn random_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
