@@ -38,11 +38,9 @@ fn run(seed: u64, mut choose: impl FnMut(&mut Pool, u64) -> usize) -> Vec<usize>
 
 /// The greatest share of the picks over the mean share.
 fn crowding(picks: &[usize]) -> f64 {
-    let mut counts = [0usize; ENGINES];
-    for at in picks {
-        counts[*at] += 1;
-    }
-    *counts.iter().max().unwrap() as f64 * ENGINES as f64 / picks.len() as f64
+    let count = |engine: usize| picks.iter().filter(|at| **at == engine).count();
+    let most = (0..ENGINES).map(count).max().unwrap_or(0);
+    (most * ENGINES) as f64 / picks.len() as f64
 }
 
 #[test]

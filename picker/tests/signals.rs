@@ -20,12 +20,6 @@ fn order(pool: &Pool) -> Vec<usize> {
     decide(pool, &RequestFacts::default()).choices().collect()
 }
 
-fn begin(pool: &mut Pool, at: usize, requests: u32) {
-    for _ in 0..requests {
-        pool.ledger.begin(pool.endpoints[at].id, 100);
-    }
-}
-
 #[test]
 fn each_signal_decides_on_its_own() {
     let mut queue = Pool::idle(4);
@@ -38,7 +32,7 @@ fn each_signal_decides_on_its_own() {
         queue.scrape(at, rank, 0.0, 0.0);
         running.scrape(at, 0.0, 3.0 * rank, 0.0);
         kv_cache.scrape(at, 0.0, 0.0, 0.2 * rank);
-        begin(&mut in_flight, at, rank as u32);
+        in_flight.begin(at, rank as u32);
         let signal = Signal::new(rank as u32, others.now);
         others.endpoints[at].signals.others_in_flight = Some(signal);
     }
@@ -126,9 +120,9 @@ fn disputed() -> Pool {
     pool.scrape(0, 0.0, 4.0, 0.1);
     pool.scrape(1, 4.0, 8.0, 0.6);
     pool.scrape(2, 4.0, 8.0, 0.7);
-    begin(&mut pool, 0, 3);
-    begin(&mut pool, 1, 1);
-    begin(&mut pool, 2, 2);
+    pool.begin(0, 3);
+    pool.begin(1, 1);
+    pool.begin(2, 2);
     pool
 }
 
@@ -181,9 +175,9 @@ fn a_clock_that_steps_back_leaves_signals_fresh() {
 #[test]
 fn an_agent_never_seen_means_least_in_flight() {
     let mut pool = Pool::silent(4);
-    begin(&mut pool, 0, 2);
-    begin(&mut pool, 1, 3);
-    begin(&mut pool, 3, 1);
+    pool.begin(0, 2);
+    pool.begin(1, 3);
+    pool.begin(3, 1);
     let decision = decide(&pool, &with_prefix(&[1]));
     assert_eq!(decision.choices().collect::<Vec<_>>(), [2, 3, 0]);
     assert_eq!(decision.reason(), Reason::LeastInFlight);
@@ -201,7 +195,7 @@ fn expired_signals_leave_nothing_but_the_ledger() {
     let mut entropy = SplitMix64::new(1);
     pool.decide(&mut picker, &facts, &mut entropy);
     picker.dispatched(&facts, pool.endpoints[0].id);
-    begin(&mut pool, 0, 1);
+    pool.begin(0, 1);
     pool.now = pool.now.plus(60_000);
     for _ in 0..50 {
         let decision = pool.decide(&mut picker, &facts, &mut entropy);

@@ -8,8 +8,8 @@
 //!                      +-- gie_tree          the two decision trees of June 2025
 //! ```
 //!
-//! A new policy (the cost model is the next) is a file here that implements [`Policy`], a variant of
-//! [`PolicyName`] and an arm of [`build`]; nothing else in the crate names a policy.
+//! A new policy (the cost model is the next) is a file here that implements `Policy`, a variant of
+//! [`PolicyName`] and an arm of `build`; nothing else in the crate names a policy.
 
 mod draw;
 mod gie_tree;

@@ -3,7 +3,9 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "every test file uses another part of it"
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "every test file uses another part of it, and a test may panic"
 )]
 
 use picker::{
@@ -61,6 +63,13 @@ impl Pool {
             ..LoraState::default()
         };
         self.endpoints[at].signals.lora = Some(Signal::new(state, self.now));
+    }
+
+    /// Counts requests that were sent before the test looks.
+    pub fn begin(&mut self, at: usize, requests: u32) {
+        for _ in 0..requests {
+            self.ledger.begin(self.endpoints[at].id, 100);
+        }
     }
 
     pub fn local(&self) -> Vec<LocalState> {
