@@ -12,7 +12,6 @@
 use serde::Deserialize;
 
 use super::{
-    Dialect,
     field::Field,
     lora::LoraLabels,
     selector::Selector,
@@ -86,7 +85,7 @@ pub struct RawLoraInfo {
     pub max_label: Option<String>,
 }
 
-/// A checked custom dialect; make it usable with [`Dialect::custom`].
+/// A checked custom dialect; make it usable with [`super::Dialect::custom`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CustomDialect {
     rules: Vec<Rule>,
@@ -205,11 +204,5 @@ impl CustomDialect {
             self.rules.iter().cloned(),
         );
         table
-    }
-}
-
-impl From<(&str, &CustomDialect)> for Dialect {
-    fn from((name, custom): (&str, &CustomDialect)) -> Self {
-        Self::custom(name, custom)
     }
 }

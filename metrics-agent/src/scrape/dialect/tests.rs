@@ -229,6 +229,38 @@ fn every_name_of_the_utilization_is_read_and_the_new_one_wins() {
     );
 }
 
+/// The table of versions in full: which names and labels stand in the page of which release.
+#[test]
+fn every_release_of_vllm_gives_queue_batch_and_utilization() {
+    let model = "model_name=\"m\"";
+    let engine = "engine=\"0\",model_name=\"m\"";
+    let (gpu, kv) = ("gpu_cache_usage_perc", "kv_cache_usage_perc");
+    for (release, labels, usages) in [
+        ("0.6.0", model, &[gpu, "cpu_cache_usage_perc"][..]),
+        ("0.7.3", model, &[gpu]),
+        ("0.8.5", engine, &[gpu]),
+        ("0.9.2", engine, &[gpu, kv]),
+        ("0.11", engine, &[kv]),
+        ("0.11 with hidden metrics", engine, &[gpu, kv]),
+        ("0.12 to 0.33", engine, &[kv]),
+    ] {
+        let mut page = format!(
+            "vllm:num_requests_waiting{{{labels}}} 7.0\nvllm:num_requests_running{{{labels}}} 3.0\n\
+             vllm:generation_tokens_total{{{labels}}} 10.0\n"
+        );
+        for usage in usages {
+            let value = if usage.starts_with("cpu") { 0.75 } else { 0.5 };
+            page += &format!("vllm:{usage}{{{labels}}} {value}\n");
+        }
+        for dialect in ["vllm", "auto"] {
+            let scraped = read(dialect, &page);
+            let read = (scraped.waiting, scraped.running, scraped.kv_usage);
+            assert_eq!(read, (Some(7.0), Some(3.0), Some(0.5)), "{release}");
+            assert_eq!(scraped.generation_tokens_total, Some(10.0), "{release}");
+        }
+    }
+}
+
 #[test]
 fn a_repeated_series_counts_once() {
     let page = "vllm:num_requests_waiting{engine=\"0\"} 7\n\
