@@ -140,3 +140,30 @@ fn adapters(random: &mut SplitMix64, up_to: usize) -> Vec<Arc<str>> {
         .map(|_| Arc::from(format!("adapter-{}", random.below(12))))
         .collect()
 }
+
+/// A clock that works natively and in node.
+pub(crate) mod clock {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn micros(work: impl FnOnce()) -> f64 {
+        let start = std::time::Instant::now();
+        work();
+        start.elapsed().as_secs_f64() * 1e6
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn report(line: &str) {
+        println!("{line}");
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn micros(work: impl FnOnce()) -> f64 {
+        let start = js_sys::Date::now();
+        work();
+        (js_sys::Date::now() - start) * 1e3
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn report(line: &str) {
+        wasm_bindgen_test::console_log!("{line}");
+    }
+}

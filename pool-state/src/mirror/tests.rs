@@ -5,7 +5,7 @@ use picker::{Endpoint, Entropy, Millis, PoolSnapshot, Signal, SplitMix64};
 use super::*;
 use crate::{
     convert::{delta_to_proto, endpoint_to_proto, snapshot_to_proto},
-    testing::{id, random_endpoint, sample, version},
+    testing::{clock, id, random_endpoint, random_pool, sample, version},
 };
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -328,6 +328,42 @@ fn a_new_holder_of_the_stream_goes_on_where_the_last_one_stopped() {
         PoolMirror::resume("another", sample(), NOW).snapshot(),
         None
     );
+}
+
+/// Quadratic work over the largest pool would take minutes; the figures are for people.
+#[test]
+fn the_largest_pool_is_patched_quickly() {
+    for count in [1_000, 10_000] {
+        let now = Millis(1 << 33);
+        let mut old = random_pool(count, now, &mut SplitMix64::new(4));
+        old.version = version(1, 1, 1);
+        let mut new = old.clone();
+        new.version.sequence = 2;
+        for endpoint in &mut new.endpoints {
+            endpoint.signals.waiting = Some(Signal::new(1.0, now));
+        }
+        let mut mirror = PoolMirror::new(&old.pool);
+        let mut steps = Vec::new();
+        let snapshot = snapshot_to_proto(&old, now);
+        steps.push(clock::micros(|| {
+            assert_eq!(mirror.apply_snapshot(snapshot, now), Ok(Applied::Taken));
+        }));
+        let mut delta = None;
+        steps.push(clock::micros(|| {
+            delta = Some(delta_to_proto(&old, &new, now))
+        }));
+        let delta = delta.expect("a delta");
+        steps.push(clock::micros(|| {
+            assert_eq!(mirror.apply_delta(delta, now), Ok(Applied::Taken));
+        }));
+        assert_eq!(mirror.snapshot(), Some(&new));
+        let micros: Vec<String> = steps.iter().map(|step| format!("{step:.0}")).collect();
+        let micros = micros.join(", ");
+        clock::report(&format!(
+            "{count} endpoints: snapshot, diff, delta in {micros} us"
+        ));
+        assert!(steps.iter().all(|step| *step < 5e6), "{micros} us");
+    }
 }
 
 /// A pool that lives for thousands of publications, as the agent sees it, against its copy.
