@@ -72,7 +72,7 @@ fn best_us(body: &[u8], work: impl Fn(&[u8])) -> f64 {
 
 /// Bodies of about `bytes`: prose with a line break every 80 characters, the same in Chinese, and
 /// token ids.
-fn shapes(bytes: usize) -> [(&'static str, Vec<u8>); 4] {
+fn shapes(bytes: usize) -> [(&'static str, Vec<u8>); 6] {
     let line =
         "The quick brown fox said \\\"jump\\\" to the lazy dog, who had heard it all before.\\n";
     let chinese =
@@ -80,6 +80,18 @@ fn shapes(bytes: usize) -> [(&'static str, Vec<u8>); 4] {
     [
         ("chat, model first", chat(line, bytes, true)),
         ("chat, model last", chat(line, bytes, false)),
+        (
+            "chat, no line breaks",
+            chat(&line.replace("\\n", " ").replace("\\\"", "'"), bytes, false),
+        ),
+        (
+            "one plain text",
+            format!(
+                "{{\"prompt\":\"{}\",\"model\":\"m\"}}",
+                "plain text ".repeat(bytes / 11)
+            )
+            .into_bytes(),
+        ),
         ("chat, chinese", chat(chinese, bytes, false)),
         ("token ids", token_ids(bytes)),
     ]

@@ -129,3 +129,86 @@ fn the_push_that_passes_the_cap_decides() {
     assert_eq!(learned.facts.model.as_deref(), Some("a"), "provisional");
     assert!(!learned.model_certain);
 }
+
+#[test]
+fn a_strict_scan_takes_a_model_only_from_a_whole_document() {
+    let body = format!("{{\"model\":\"a\",\"prompt\":\"{}\"}}", "word ".repeat(200));
+    for (cap_bytes, prefix_max_bytes, strict_model, model, outcome) in [
+        (100, 16_384, false, Some("a"), ScanOutcome::CapReached),
+        (100, 16_384, true, None, ScanOutcome::CapReached),
+        (65_536, 64, false, Some("a"), ScanOutcome::Enough),
+        (65_536, 64, true, Some("a"), ScanOutcome::Complete),
+    ] {
+        let config = ScanConfig {
+            cap_bytes,
+            prefix_max_bytes,
+            strict_model,
+            block_bytes: 16,
+        };
+        let learned = learn(body.as_bytes(), &config);
+        assert_eq!(learned.outcome, outcome);
+        assert_eq!(learned.facts.model.as_deref(), model);
+        assert_eq!(learned.model_certain, outcome == ScanOutcome::Complete);
+        assert!(!learned.facts.prefix.is_empty());
+    }
+}
+
+#[test]
+fn a_body_that_ends_early_has_no_facts_but_one_that_is_cut_by_us_does() {
+    let half = br#"{"model":"a","stream":true,"max_tokens":5,"x":[1"#;
+    let mut scanner = BodyScanner::new(&ScanConfig::default());
+    let _progress = scanner.push(half);
+    let ended = scanner.learn(true, None);
+    assert_eq!(ended.outcome, ScanOutcome::Unfinished);
+    assert_eq!(ended.facts, picker::RequestFacts::default());
+    let cut = scanner.learn(false, Some(5_000));
+    assert_eq!(cut.outcome, ScanOutcome::Unfinished);
+    assert_eq!(cut.facts.model.as_deref(), Some("a"));
+    assert!(cut.facts.stream && !cut.model_certain);
+    assert_eq!(cut.facts.max_tokens, Some(5));
+    assert_eq!(
+        scanner.learn(false, Some(half.len() as u64)).facts,
+        picker::RequestFacts::default(),
+        "content-length shows that the body has ended"
+    );
+}
+
+#[test]
+fn limits_and_stream_count_only_as_such() {
+    for (body, stream, max_tokens) in [
+        (r#"{"stream":[true],"max_tokens":[5]}"#, false, None),
+        (r#"{"stream":{"a":true},"max_tokens":{"a":5}}"#, false, None),
+        (
+            r#"{"stream":true,"x":[false],"stream_options":{"stream":false}}"#,
+            true,
+            None,
+        ),
+        (r#"{"stream":true,"stream":false}"#, false, None),
+        (r#"{"stream":"true","max_tokens":"5"}"#, false, None),
+        (
+            r#"{"max_tokens":5,"max_completion_tokens":7,"max_output_tokens":9}"#,
+            false,
+            Some(7),
+        ),
+        (
+            r#"{"max_tokens":5,"max_completion_tokens":null}"#,
+            false,
+            Some(5),
+        ),
+        (r#"{"max_tokens":5,"max_tokens":null}"#, false, None),
+        (r#"{"max_tokens":-5}"#, false, None),
+        (r#"{"max_tokens":5.0}"#, false, None),
+        (r#"{"max_tokens":99999999999999999999999999}"#, false, None),
+        (
+            r#"{"max_tokens":9223372036854775807,"n":3}"#,
+            false,
+            Some(u64::MAX),
+        ),
+        (r#"{"max_tokens":5,"n":0}"#, false, Some(5)),
+    ] {
+        let learned = learn_default(body);
+        assert_eq!(learned.outcome, ScanOutcome::Complete, "{body}");
+        assert_eq!(learned.facts.stream, stream, "{body}");
+        assert_eq!(learned.facts.max_tokens, max_tokens, "{body}");
+    }
+}

@@ -22,6 +22,19 @@ pub(super) enum Tag {
     Word = 0xff,
 }
 
+/// Appends a text. Most are a few bytes long, and for those V8's call to copy memory costs more than
+/// the copy.
+#[inline]
+pub(super) fn append(bytes: &mut Vec<u8>, text: &[u8]) {
+    if text.len() > 16 {
+        bytes.extend_from_slice(text);
+    } else {
+        for byte in text {
+            bytes.push(*byte);
+        }
+    }
+}
+
 /// The leading canonical bytes of a prompt, bounded.
 #[derive(Debug, Clone)]
 pub(super) struct CanonicalPrompt {
@@ -57,8 +70,7 @@ impl CanonicalPrompt {
         if self.bytes.capacity() - self.bytes.len() < taken {
             self.grow(taken);
         }
-        self.bytes
-            .extend_from_slice(text.get(..taken).unwrap_or_default());
+        append(&mut self.bytes, text.get(..taken).unwrap_or_default());
     }
 
     /// Doubles the allocation, but never past the limit.
@@ -75,7 +87,12 @@ impl CanonicalPrompt {
     #[inline]
     pub(super) fn tag(&mut self, tag: Tag) {
         self.after_number = false;
-        self.push(&[tag as u8]);
+        if self.room() > 0 {
+            if self.bytes.capacity() == self.bytes.len() {
+                self.grow(1);
+            }
+            self.bytes.push(tag as u8);
+        }
     }
 
     /// Begins a number, or several with commas between them.

@@ -168,35 +168,41 @@ impl Lexer {
         self.fail(Stop::NotJson)
     }
 
-    /// Reads white space and the one structural byte after it.
+    /// Reads white space and structural bytes, up to the first byte of a text, number or literal.
     fn between<E: Events>(&mut self, piece: &[u8], expect: Expect, events: &mut E) -> usize {
+        let mut expect = expect;
         let mut step = 0;
         for byte in piece {
+            if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                step += 1;
+                continue;
+            }
+            if byte.is_ascii_digit()
+                && matches!(expect, Expect::Value | Expect::ValueOrClose)
+                && self.nesting.innermost() == Some(Container::Array)
+                && let Some(list) = piece.get(step..)
+            {
+                let len = self.integers(list, events);
+                if len > 0 {
+                    return step + len;
+                }
+            }
             step += 1;
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                if byte.is_ascii_digit()
-                    && matches!(expect, Expect::Value | Expect::ValueOrClose)
-                    && self.nesting.innermost() == Some(Container::Array)
-                    && let Some(list) = piece.get(step - 1..)
-                {
-                    let len = self.integers(list, events);
-                    if len > 0 {
-                        return step - 1 + len;
-                    }
-                }
-                self.structural(*byte, expect, events);
-                if self.stop.is_none() && events.is_enough() {
-                    self.stop = Some(Stop::Enough);
-                }
-                break;
+            self.state = self.structural(*byte, expect, events);
+            if self.stop.is_none() && events.is_enough() {
+                self.stop = Some(Stop::Enough);
+            }
+            match self.state {
+                State::Between(next) if self.stop.is_none() => expect = next,
+                _ => break,
             }
         }
         step
     }
 
-    fn structural<E: Events>(&mut self, byte: u8, expect: Expect, events: &mut E) {
+    fn structural<E: Events>(&mut self, byte: u8, expect: Expect, events: &mut E) -> State {
         let depth = self.nesting.depth();
-        self.state = match (expect, byte) {
+        match (expect, byte) {
             (Expect::Colon, b':') => State::Between(Expect::Value),
             (Expect::Key | Expect::KeyOrClose, b'"') => {
                 events.key_start(depth);
@@ -228,7 +234,7 @@ impl Lexer {
                 self.fail(Stop::NotJson);
                 self.state
             }
-        };
+        }
     }
 
     fn value<E: Events>(&mut self, byte: u8, depth: u16, events: &mut E) -> State {

@@ -1,5 +1,7 @@
 //! Text of bounded length.
 
+use super::canonical::append;
+
 /// What is allocated at first; most keys and models fit.
 const FIRST_BYTES: usize = 64;
 
@@ -34,8 +36,7 @@ impl ShortText {
         }
         let room = self.max.saturating_sub(self.bytes.len());
         self.overflowed |= text.len() > room;
-        self.bytes
-            .extend_from_slice(text.get(..room).unwrap_or(text));
+        append(&mut self.bytes, text.get(..room).unwrap_or(text));
     }
 
     /// The bytes kept; a leading part when the text overflowed.
