@@ -103,7 +103,23 @@ impl Picker {
             ladder: &self.config.freshness,
             choices: self.config.choices,
         };
-        self.policy.decide(&round, entropy)
+        let decision = self.policy.decide(&round, entropy);
+        if self.policy.wants_prefix()
+            && let Some(first) = decision.first()
+        {
+            self.learn_capacity(view.endpoints, first);
+        }
+        decision
+    }
+
+    /// Gives the endpoint at `position` its bound in the index. Engines tell the size of their KV
+    /// cache some time after they join, and only those that get prompts need it.
+    fn learn_capacity(&mut self, endpoints: &[Endpoint], position: usize) {
+        let slot = self.roster.aligned().get(position);
+        if let (Some(slot), Some(endpoint)) = (slot, endpoints.get(position)) {
+            let capacity = self.index.capacity_of(endpoint, endpoints.len());
+            self.index.set_capacity(*slot, capacity);
+        }
     }
 
     /// Notes that the request was sent to `endpoint`, which must have been in a view: its prompt will
@@ -135,9 +151,8 @@ impl Picker {
             self.retain(endpoints);
             return;
         }
-        for (slot, endpoint) in self.roster.aligned().iter().zip(endpoints) {
-            let capacity = self.index.capacity_of(endpoint, endpoints.len());
-            self.index.set_capacity(*slot, capacity);
+        for position in 0..endpoints.len() {
+            self.learn_capacity(endpoints, position);
         }
     }
 }

@@ -94,6 +94,32 @@ fn the_cached_prefix_is_followed() {
 }
 
 #[test]
+fn a_cache_size_that_is_learned_late_bounds_what_is_remembered() {
+    let mut pool = Pool::idle(1);
+    let mut picker = Picker::new(PickerConfig::default());
+    let mut entropy = SplitMix64::new(1);
+    let facts = with_prefix(&[1, 2, 3, 4]);
+    pool.dispatch(&mut picker, &facts, &mut entropy);
+    let reason = |pool: &Pool, picker: &mut Picker, facts: &RequestFacts| {
+        pool.decide(picker, facts, &mut SplitMix64::new(1)).reason()
+    };
+    assert_eq!(reason(&pool, &mut picker, &facts), Reason::PrefixHit);
+    // One block of 64 tokens is 256 bytes of prompt, one block of ours.
+    pool.endpoints[0].signals.kv_blocks = Some(1);
+    pool.endpoints[0].signals.kv_block_size = Some(64);
+    pool.dispatch(&mut picker, &with_prefix(&[9]), &mut entropy);
+    assert_eq!(
+        reason(&pool, &mut picker, &facts),
+        Reason::BestScore,
+        "pushed out"
+    );
+    assert_eq!(
+        reason(&pool, &mut picker, &with_prefix(&[9])),
+        Reason::PrefixHit
+    );
+}
+
+#[test]
 fn a_shared_prefix_does_not_hold_all_traffic() {
     for seed in 0..5 {
         let counts = Pool::idle(8).spread(1_000, &with_prefix(&[1, 2, 3]), seed);
@@ -145,6 +171,78 @@ fn the_ladder_leads_from_signals_to_the_ledger() {
         );
         assert_eq!(decision.reason(), reason, "age {age_ms} ms");
     }
+}
+
+#[test]
+fn the_ledger_gains_what_the_signals_lose() {
+    let mut pool = Pool::silent(3);
+    for (at, kv_usage) in [0.0, 1.0, 1.0].into_iter().enumerate() {
+        let signal = Signal::new(kv_usage, pool.now);
+        pool.endpoints[at].signals.kv_usage = Some(signal);
+    }
+    pool.begin(0, 2);
+    pool.begin(2, 4);
+    assert_eq!(
+        order(&pool)[0],
+        0,
+        "fresh: an empty cache outweighs two requests"
+    );
+    pool.now = pool.now.plus(3_000);
+    assert_eq!(
+        order(&pool)[0],
+        1,
+        "half faded: two requests outweigh the cache"
+    );
+}
+
+#[test]
+fn prefix_affinity_fades_with_the_signals() {
+    let mut pool = Pool::idle(3);
+    let facts = with_prefix(&[1, 2]);
+    let mut picker = Picker::new(PickerConfig::default());
+    let mut entropy = SplitMix64::new(1);
+    pool.decide(&mut picker, &facts, &mut entropy);
+    picker.dispatched(&facts, pool.endpoints[0].id);
+    pool.begin(0, 6);
+    pool.begin(1, 5);
+    pool.begin(2, 10);
+    let mut first = |pool: &Pool| pool.decide(&mut picker, &facts, &mut entropy).first();
+    assert_eq!(first(&pool), Some(0));
+    pool.now = pool.now.plus(4_900);
+    assert_eq!(
+        first(&pool),
+        Some(1),
+        "one request less outweighs what is left of it"
+    );
+}
+
+#[test]
+fn the_count_since_an_old_scrape_fades_too() {
+    let mut pool = Pool::silent(3);
+    for (at, running) in [20, 0, 40].into_iter().enumerate() {
+        pool.scrape(at, 0.0, running as f32, 0.5);
+        pool.begin(at, running);
+    }
+    let mut picker = Picker::new(PickerConfig::default());
+    let mut entropy = SplitMix64::new(1);
+    let facts = RequestFacts::default();
+    assert_eq!(
+        pool.decide(&mut picker, &facts, &mut entropy).first(),
+        Some(1)
+    );
+    pool.begin(1, 11);
+    for _ in 0..8 {
+        pool.ledger.end(pool.endpoints[0].id, 100);
+    }
+    let decision = pool.decide(&mut picker, &facts, &mut entropy);
+    assert_eq!(decision.first(), Some(0), "fresh: 11 came since the scrape");
+    pool.now = pool.now.plus(4_900);
+    let decision = pool.decide(&mut picker, &facts, &mut entropy);
+    assert_eq!(
+        decision.first(),
+        Some(1),
+        "ageing: 11 in flight are less than 12"
+    );
 }
 
 #[test]

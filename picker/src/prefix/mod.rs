@@ -13,11 +13,11 @@
 //!
 //! # Memory
 //!
-//! A remembered block takes 16 bytes for its place in the endpoint's recency list and 5 to 12 bytes
-//! for finding it there; each distinct block takes another 25 to 58 bytes for the set of its
-//! holders, plus one bit per slot of the pool when it has more than one holder. With the default of
-//! 262,144 blocks in all, this is at most 23 MB per worker; a pool that shares its prompts takes
-//! less.
+//! A remembered block takes 16 to 32 bytes for its place in the endpoint's recency list and 6 to 12
+//! for finding it there; each distinct block takes another 29 to 57 for the set of its holders, plus
+//! one bit per slot of the pool when it has more than one holder. With the default of 262,144 blocks
+//! in all this is at most 26 MB per worker, and less where prompts are shared. An engine that tells
+//! the size of its KV cache gets no more blocks than that can hold.
 
 mod hash;
 pub(crate) mod holders;
