@@ -31,8 +31,12 @@ pub(crate) struct Batch {
     pub(crate) waiting: VecDeque<u32>,
     passed_over: VecDeque<u32>,
     pub(crate) deferred: u32,
+    /// Number of the last scheduling round over the waiting queue.
+    round: u64,
     block_tokens: u32,
     max_num_seqs: usize,
+    /// Blocks that an admission leaves free beside running sequences.
+    reserve: u32,
 }
 
 impl Batch {
@@ -45,8 +49,10 @@ impl Batch {
             waiting: VecDeque::new(),
             passed_over: VecDeque::new(),
             deferred: 0,
+            round: 0,
             block_tokens: config.block_tokens,
             max_num_seqs: config.max_num_seqs as usize,
+            reserve: (f64::from(config.kv_blocks) * config.kv_watermark) as u32,
         }
     }
 
@@ -127,6 +133,7 @@ impl Batch {
 
     fn plan_waiting(&mut self, plan: &mut StepPlan, now: SimTime, counters: &mut Counters) {
         self.deferred = 0;
+        self.round += 1;
         while plan.budget > 0 && self.running.len() < self.max_num_seqs {
             let Some(slot) = self.waiting.pop_front() else {
                 break;
@@ -138,8 +145,8 @@ impl Batch {
                 Some(adapter) => self.loras.admission(adapter),
                 None => Admission::Loaded,
             };
-            sequence.deferred = admission == Admission::NoRoom;
-            if sequence.deferred {
+            if admission == Admission::NoRoom {
+                sequence.deferred_in_round = self.round;
                 self.deferred += 1;
                 self.passed_over.push_back(slot);
                 continue;
@@ -175,7 +182,13 @@ impl Batch {
         let missing = known
             .div_ceil(self.block_tokens)
             .saturating_sub(found.blocks);
-        if self.cache.free().saturating_sub(found.unused) < missing {
+        let reserve = if self.running.is_empty() {
+            0
+        } else {
+            self.reserve
+        };
+        let free = self.cache.free().saturating_sub(found.unused);
+        if free < missing.saturating_add(reserve) {
             return false;
         }
         sequence
@@ -317,7 +330,7 @@ impl Batch {
             Phase::Arriving => {}
             Phase::Waiting => {
                 self.waiting.retain(|other| *other != slot);
-                self.deferred -= u32::from(sequence.deferred);
+                self.deferred -= u32::from(sequence.deferred_in_round == self.round);
             }
             Phase::Running => {
                 self.running.retain(|other| *other != slot);

@@ -34,8 +34,9 @@ pub(crate) struct Sequence {
     pub(crate) remembered: u32,
     pub(crate) cached_tokens: u32,
     pub(crate) preemptions: u32,
-    /// Passed over in the last scheduling round because no adapter slot was free.
-    pub(crate) deferred: bool,
+    /// The last scheduling round that passed over it because no adapter slot was free; rounds
+    /// count from 1.
+    pub(crate) deferred_in_round: u64,
 }
 
 impl Sequence {
@@ -54,7 +55,7 @@ impl Sequence {
             remembered: 0,
             cached_tokens: 0,
             preemptions: 0,
-            deferred: false,
+            deferred_in_round: 0,
         }
     }
 
