@@ -90,7 +90,13 @@ async fn idle_connections_are_closed_before_the_server_does() {
     let target = ScrapeTarget::new(server.address, "/metrics").unwrap();
     let dialect = Dialect::builtin("vllm").unwrap();
     client.scrape(&target, &dialect).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if server.ended() == 1 {
+            break;
+        }
+    }
+    assert_eq!(server.ended(), 1, "closed by us, without another scrape");
     client.scrape(&target, &dialect).await.unwrap();
     assert_eq!(server.connections(), 2);
     assert!(

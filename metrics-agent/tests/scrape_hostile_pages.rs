@@ -206,6 +206,11 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Outcome)> {
         ),
         ("5,000 LoRA series", after(many_lora), HONEST),
         (
+            "a queue of one good engine and one broken line",
+            after("vllm:num_requests_waiting{engine=\"1\"} 0x10\n"),
+            unknown.bad_lines(1),
+        ),
+        (
             "a queue of one good engine and one liar",
             after("vllm:num_requests_waiting{engine=\"1\"} NaN\n"),
             unknown.bad_values(1),

@@ -24,6 +24,7 @@ type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 pub(crate) struct FakeServer {
     pub(crate) address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -61,17 +62,23 @@ impl FakeServer {
         let listener = TcpListener::bind((host, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&connections);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (counted, counted_end) = (Arc::clone(&connections), Arc::clone(&ended));
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
-                // The client may close at any moment: its errors are the point of the test.
-                tokio::spawn(serve(stream));
+                let (served, ended) = (serve(stream), Arc::clone(&counted_end));
+                tokio::spawn(async move {
+                    // The client may close at any moment: its errors are the point of the test.
+                    served.await.ok();
+                    ended.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
         Self {
             address,
             connections,
+            ended,
             accepting,
         }
     }
@@ -79,6 +86,13 @@ impl FakeServer {
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl FakeServer {
+    /// Connections that are over, whoever closed them.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
     }
 }
 
