@@ -6,6 +6,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 mod pool;
 
+use std::collections::VecDeque;
+
 use picker::{Entropy, Picker, PickerConfig, RequestFacts, Signal, SplitMix64};
 use pool::Pool;
 
@@ -144,5 +146,39 @@ fn half_silence_never_gets_more_than_its_share() {
                 "fair is {fair}, kept {kept}: {counts:?}"
             );
         }
+    }
+}
+
+/// 16 workers with one pick a scrape each: none of them ever sees the ledger grow between two of its
+/// own picks, the others tell the truth, and requests end.
+#[test]
+fn it_does_not_where_every_worker_sees_every_scrape_once() {
+    const WORKERS: usize = 16;
+    for claimed in [0.0, 5.0, 20.0, 100.0, 1e6] {
+        let mut pool = Pool::idle(6);
+        let mut workers: Vec<_> = (0..WORKERS as u64)
+            .map(|seed| (Picker::new(PickerConfig::default()), SplitMix64::new(seed)))
+            .collect();
+        let mut counts = vec![0; 6];
+        let mut open = VecDeque::new();
+        for _ in 0..100 {
+            pool.now = pool.now.plus(200);
+            pool.scrape(LIAR, 0.0, claimed, 0.0);
+            for at in 1..6 {
+                let there = pool.in_flight(at).requests as f32;
+                let waiting = (there - 64.0).max(0.0);
+                pool.scrape(at, waiting, there.min(64.0), (there / 100.0).min(1.0));
+            }
+            for (picker, entropy) in &mut workers {
+                let at = pool.dispatch(picker, &RequestFacts::default(), entropy);
+                counts[at] += 1;
+                open.push_back(at);
+                if open.len() > 120 {
+                    let ended = open.pop_front().unwrap();
+                    pool.ledger.end(pool.endpoints[ended].id, 100);
+                }
+            }
+        }
+        assert_no_magnet(&counts, &format!("{claimed} claimed to run"));
     }
 }
