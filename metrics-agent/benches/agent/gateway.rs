@@ -11,7 +11,7 @@ use pool_state::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Streaming, transport::Channel};
 
 /// What came over the stream.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,7 +29,8 @@ pub struct Gateway {
 impl Gateway {
     pub async fn connect(agent: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let (outbound, messages) = mpsc::channel(16);
-        let mut client = PoolStateClient::connect(format!("http://{agent}")).await?;
+        let channel = Channel::from_shared(format!("http://{agent}"))?;
+        let mut client = PoolStateClient::new(channel.connect().await?);
         let stream = client.sync(ReceiverStream::new(messages));
         say(
             &outbound,

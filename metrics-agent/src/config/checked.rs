@@ -166,6 +166,6 @@ impl Engine {
     /// The port of its metrics, where that is not the port for requests.
     #[must_use]
     pub fn metrics_port(&self) -> Option<u16> {
-        (&*self.name == "triton").then_some(Self::TRITON_METRICS_PORT)
+        (&*self.name == "triton-tensorrt-llm").then_some(Self::TRITON_METRICS_PORT)
     }
 }

@@ -19,15 +19,16 @@ use super::mistake::{Mistake, Mistakes, Place};
 pub const MAX_FILE_BYTES: usize = 8 << 20;
 
 /// A value and where it stands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) value: Value,
 }
 
 /// What YAML's core schema made of a value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Value {
+    #[default]
     Null,
     Bool(bool),
     Integer(i128),
@@ -89,9 +90,6 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Mistakes> {
             ),
         ));
     }
-    if text.trim().is_empty() {
-        return Err(Mistakes::whole_file(file, "the file is empty"));
-    }
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
@@ -108,24 +106,33 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Mistakes> {
             max_aliases: 10_000,
         },
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let place = error.location().map(place_of).unwrap_or_default();
-        // The location is printed by us, in front, in the form that editors understand.
-        let rendered = error.without_snippet().to_string();
-        let message = rendered
-            .lines()
-            .next()
-            .unwrap_or("not a YAML document")
-            .to_owned();
-        Mistakes {
-            file: file.to_owned(),
-            list: vec![Mistake {
-                place,
-                path: String::new(),
-                message: format!("not valid YAML: {}", printable_line(&message)),
-            }],
-        }
-    })
+    let document: Node = if text.trim().is_empty() {
+        Node::default()
+    } else {
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| not_yaml(file, &error))?
+    };
+    if document.value == Value::Null {
+        return Err(Mistakes::whole_file(file, "the file is empty"));
+    }
+    Ok(document)
+}
+
+fn not_yaml(file: &str, error: &serde_saphyr::Error) -> Mistakes {
+    // The location is printed by us, in front, in the form that editors understand.
+    let rendered = error.without_snippet().to_string();
+    let message = rendered.lines().next().unwrap_or_default();
+    let message = message
+        .split_once(" at line ")
+        .map_or(message, |(message, _)| message);
+    Mistakes {
+        file: file.to_owned(),
+        list: vec![Mistake {
+            place: error.location().map(place_of).unwrap_or_default(),
+            path: String::new(),
+            message: format!("not valid YAML: {}", printable_line(message)),
+        }],
+    }
 }
 
 fn printable_line(text: &str) -> String {

@@ -18,6 +18,11 @@ use crate::scrape::{
     dialect::{CustomDialect, RawCustomDialect},
 };
 
+/// Names that people say for built-in engines.
+const SHORT_NAMES: [(&str, &str); 2] = [
+    ("trtllm", "trtllm-serve"),
+    ("triton", "triton-tensorrt-llm"),
+];
 const MAX_ENGINES: usize = 64;
 const MAX_NAME: usize = 64;
 
@@ -71,6 +76,10 @@ impl Engines {
                 custom: Some(Arc::clone(custom)),
             };
         }
+        let name = SHORT_NAMES
+            .iter()
+            .find(|(short, _)| *short == name)
+            .map_or(name, |(_, long)| long);
         if Dialect::BUILTIN.contains(&name) {
             return Engine {
                 name: Arc::from(name),

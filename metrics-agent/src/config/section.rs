@@ -178,13 +178,14 @@ impl Checker {
         match &field.node.value {
             Value::Text(text) => Some(text),
             other => {
-                self.wrong(
-                    field,
-                    format!(
-                        "expected text, got {} (quote it if it is text)",
-                        other.shown()
-                    ),
-                );
+                let hint = match other {
+                    Value::Bool(_) | Value::Integer(_) | Value::Float(_) => {
+                        " (quote it if it is text)"
+                    }
+                    _ => "",
+                };
+                let shown = other.shown();
+                self.wrong(field, format!("expected text, got {shown}{hint}"));
                 None
             }
         }

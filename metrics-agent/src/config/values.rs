@@ -46,6 +46,10 @@ pub(super) fn visible(text: &str, max: usize) -> Result<(), String> {
 pub(super) fn host_and_port(text: &str) -> Result<(Host, u16), String> {
     const FORMS: &str = "expected `10.0.0.1:8000`, `[fd00::1]:8000` or `name:8000`";
     let refuse = |why: &str| Err(format!("{why}, {FORMS}, got `{}`", printable(text)));
+    if text.contains('@') {
+        // What stands before it may be a password, which no log should repeat.
+        return Err(format!("an address holds no user, {FORMS}"));
+    }
     if text.parse::<Ipv6Addr>().is_ok() {
         return refuse("an IPv6 address stands in brackets");
     }

@@ -65,15 +65,17 @@ impl Loads {
             .into_iter()
             .filter(|(_, load)| *load != InFlight::default())
             .collect();
-        let load = GatewayLoad {
+        let load = Arc::new(GatewayLoad {
             stream,
             at: now,
             loads,
-        };
-        let before = self.by_gateway.insert(Arc::clone(gateway), Arc::new(load));
-        let changed = match (&before, self.by_gateway.get(gateway)) {
-            (Some(before), Some(after)) => before.loads != after.loads,
-            _ => true,
+        });
+        let before = self
+            .by_gateway
+            .insert(Arc::clone(gateway), Arc::clone(&load));
+        let changed = match before {
+            Some(before) => before.loads != load.loads,
+            None => !load.loads.is_empty(),
         };
         self.add_up(changed);
         changed
@@ -81,15 +83,14 @@ impl Loads {
 
     /// Forgets what came over `stream`; says whether the sums changed.
     pub(super) fn forget(&mut self, gateway: &str, stream: u64) -> bool {
-        let ended = self
-            .by_gateway
-            .get(gateway)
-            .is_some_and(|load| load.stream == stream);
-        if ended {
-            self.by_gateway.remove(gateway);
-            self.add_up(true);
-        }
-        ended
+        let ended = self.by_gateway.get(gateway);
+        let Some(ended) = ended.filter(|load| load.stream == stream) else {
+            return false;
+        };
+        let changed = !ended.loads.is_empty();
+        self.by_gateway.remove(gateway);
+        self.add_up(changed);
+        changed
     }
 
     fn add_up(&mut self, changed: bool) {
@@ -111,9 +112,5 @@ impl Loads {
                 }
             }
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.by_gateway.len()
     }
 }

@@ -62,18 +62,15 @@ impl PoolState {
         loads: Vec<(EndpointId, InFlight)>,
         now: Millis,
     ) -> bool {
-        let gateways = self.loads.len();
         let changed = Arc::make_mut(&mut self.loads).report(gateway, stream, loads, now);
-        // A single gateway is nobody's other.
-        let news = changed && gateways.max(self.loads.len()) > 1;
-        self.dirty |= news;
-        news
+        self.dirty |= changed;
+        changed
     }
 
     pub(super) fn gateway_gone(&mut self, gateway: &str, stream: u64) -> bool {
-        let news = Arc::make_mut(&mut self.loads).forget(gateway, stream) && self.loads.len() > 0;
-        self.dirty |= news;
-        news
+        let changed = Arc::make_mut(&mut self.loads).forget(gateway, stream);
+        self.dirty |= changed;
+        changed
     }
 
     pub(super) fn gateways(&self) -> impl Iterator<Item = (&Arc<str>, &GatewayLoad)> {
