@@ -253,3 +253,28 @@ async fn two_agents_of_opposite_views() {
     assert!(!sides.is_empty(), "no view ever led: {:?}", report.per_upstream(..));
     assert!(sides.len() <= 5, "the view changed {} times in 10 s", sides.len() - 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_the_agent_that_does_not_exist() {
+    let (mut pods, mut members) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let pod = Pod::start().await.unwrap();
+        members.push(pod.address());
+        pods.push(pod);
+    }
+    for cluster in ["no-such-cluster", &"long-".repeat(40), "\n\u{4}\n\u{2}xx"] {
+        let mut config = base_config(&members, "127.0.0.1:9".parse().unwrap()).unwrap();
+        let name = cluster.replace(|c: char| !c.is_ascii_graphic(), "|");
+        config
+            .change_plugin(|plugin| plugin["agent"]["cluster"] = serde_json::json!(name))
+            .unwrap();
+        let envoy = Envoy::start(config, 2).await.unwrap();
+        let client = Client::new(envoy.address(), Protocol::Http1);
+        none_failed(&load(&client, 2).await.unwrap(), 390);
+        let log = envoy.process().log();
+        assert!(!log.contains("panicked"), "{log}");
+        // Without an agent the seed members share the load.
+        let asked: Vec<u64> = pods.iter().map(Pod::requests).collect();
+        assert!(asked.iter().all(|count| *count > 60), "{asked:?}");
+    }
+}

@@ -28,6 +28,9 @@ impl Envoy {
         let (address, admin) = (free_address(), free_address());
         config.listen(address, admin)?;
         let file = scratch.write("envoy.json", &config.root().to_string())?;
+        // For a look at one failing test: ZEROHOP_ENVOY_LOG=http:trace,wasm:trace
+        let levels = std::env::var("ZEROHOP_ENVOY_LOG");
+        let levels = levels.as_deref().unwrap_or("wasm:info,config:info");
         let process = Process::start(
             "Envoy",
             &artifacts::envoy()?,
@@ -40,7 +43,7 @@ impl Envoy {
                 "-l",
                 "warning",
                 "--component-log-level",
-                "wasm:info,config:info",
+                levels,
             ],
             &[],
             &scratch.path().join("envoy.log"),

@@ -98,7 +98,9 @@ impl Host for EnvoyHost {
     ) -> Result<StreamToken, Refused> {
         // Through the SDK, because only its dispatcher can give the stream's callbacks to this
         // context. Envoy answers with one of the three statuses that the SDK knows here.
-        hostcalls::open_grpc_stream(cluster, service, method, Vec::new())
+        let target = grpc_service(cluster);
+        let target = target.as_deref().unwrap_or(cluster);
+        hostcalls::open_grpc_stream(target, service, method, Vec::new())
             .map(StreamToken)
             .map_err(|status| Refused(status as u32))
     }
@@ -153,4 +155,24 @@ fn serialised(pairs: &[(&str, &str)]) -> Vec<u8> {
         bytes.push(0);
     }
     bytes
+}
+
+/// A serialised `envoy.config.core.v3.GrpcService` for a cluster, which Envoy takes in place of the
+/// cluster's name. By name alone Envoy sends the name as `:authority`, and Istio's names
+/// (`outbound|9002||...`) are no valid authority: HTTP/2 servers reset such streams.
+///
+/// `None` for names so long that a length takes two bytes: then the message is no UTF-8, which the
+/// SDK insists on.
+fn grpc_service(cluster: &str) -> Option<String> {
+    const AUTHORITY: &str = "zerohop-agent";
+    const LENGTH_DELIMITED: usize = 2;
+    let field = |number: usize, content: &str| {
+        let tag = char::from(u8::try_from(number << 3 | LENGTH_DELIMITED).ok()?);
+        let length = u8::try_from(content.len()).ok().filter(u8::is_ascii)?;
+        Some(format!("{tag}{}{content}", char::from(length)))
+    };
+    // GrpcService { envoy_grpc: { cluster_name, authority } }; parts of one message field are merged.
+    let name = field(1, &field(1, cluster)?)?;
+    let authority = field(1, &field(2, AUTHORITY)?)?;
+    Some(format!("{name}{authority}"))
 }
