@@ -27,7 +27,7 @@ if [ ! -d "$home" ]; then
     scratch=$(mktemp -d "$tools/prometheus-client.XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
     echo "prometheus_client==$version --hash=sha256:$sha256" >"$scratch/requirements.txt"
-    python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
+    python3 -m pip install --quiet --disable-pip-version-check --no-input --root-user-action ignore --no-deps \
         --only-binary :all: --require-hashes --requirement "$scratch/requirements.txt" \
         --target "$scratch/site" >&2 ||
         fail "pip could not install prometheus_client $version"
