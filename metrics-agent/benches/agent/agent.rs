@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// One measurement.
-pub struct Measured {
+pub(crate) struct Measured {
     interval_ms: u64,
-    pub cores: f64,
+    pub(crate) cores: f64,
     user: f64,
     system: f64,
-    pub rss_mib: f64,
+    pub(crate) rss_mib: f64,
     seconds: f64,
     heard: Heard,
 }
@@ -104,7 +104,7 @@ fn configuration(servers: &Servers, interval_ms: u64) -> Result<String, fmt::Err
 }
 
 /// Measures the agent at an interval after a time of warming up.
-pub async fn measure(
+pub(crate) async fn measure(
     servers: &Servers,
     interval_ms: u64,
     warm_up: Duration,

@@ -15,19 +15,19 @@ use tonic::{Streaming, transport::Channel};
 
 /// What came over the stream.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Heard {
-    pub messages: u64,
-    pub bytes: u64,
-    pub upserts: u64,
+pub(crate) struct Heard {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) upserts: u64,
 }
 
-pub struct Gateway {
+pub(crate) struct Gateway {
     outbound: mpsc::Sender<GatewayMessage>,
     inbound: Streaming<AgentMessage>,
 }
 
 impl Gateway {
-    pub async fn connect(agent: SocketAddr) -> Result<Self, Box<dyn Error>> {
+    pub(crate) async fn connect(agent: SocketAddr) -> Result<Self, Box<dyn Error>> {
         let (outbound, messages) = mpsc::channel(16);
         let channel = Channel::from_shared(format!("http://{agent}"))?;
         let mut client = PoolStateClient::new(channel.connect().await?);
@@ -45,7 +45,7 @@ impl Gateway {
     }
 
     /// Listens for `time`.
-    pub async fn listen(&mut self, time: Duration) -> Result<Heard, Box<dyn Error>> {
+    pub(crate) async fn listen(&mut self, time: Duration) -> Result<Heard, Box<dyn Error>> {
         let mut heard = Heard::default();
         let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
         let mut report = tokio::time::interval(Duration::from_millis(100));

@@ -4,12 +4,12 @@ use std::{error::Error, fs};
 
 /// CPU time of a process in seconds; the kernel counts in hundredths on every architecture.
 #[derive(Debug, Clone, Copy)]
-pub struct CpuSeconds {
-    pub user: f64,
-    pub system: f64,
+pub(crate) struct CpuSeconds {
+    pub(crate) user: f64,
+    pub(crate) system: f64,
 }
 
-pub fn cpu_seconds(process: u32) -> Result<CpuSeconds, Box<dyn Error>> {
+pub(crate) fn cpu_seconds(process: u32) -> Result<CpuSeconds, Box<dyn Error>> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The command's name stands in parentheses and may hold anything.
     let (_, fields) = stat.rsplit_once(')').ok_or("no command in stat")?;
@@ -24,7 +24,7 @@ pub fn cpu_seconds(process: u32) -> Result<CpuSeconds, Box<dyn Error>> {
 }
 
 /// The most memory that the process ever had resident, in MiB.
-pub fn peak_rss_mib(process: u32) -> Result<f64, Box<dyn Error>> {
+pub(crate) fn peak_rss_mib(process: u32) -> Result<f64, Box<dyn Error>> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status
         .lines()

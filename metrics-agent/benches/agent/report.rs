@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::PathBuf};
 
 use serde_json::{Value, json};
 
-pub struct Figure {
+pub(crate) struct Figure {
     id: String,
     value: f64,
     unit: &'static str,
@@ -12,7 +12,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    pub fn new(id: &str, value: f64, unit: &'static str, goal: f64) -> Self {
+    pub(crate) fn new(id: &str, value: f64, unit: &'static str, goal: f64) -> Self {
         Self {
             id: id.to_owned(),
             value,
@@ -33,7 +33,7 @@ impl Figure {
 }
 
 /// Writes the figures and says which goals were missed.
-pub fn write(figures: &[Figure]) -> Result<(), Box<dyn Error>> {
+pub(crate) fn write(figures: &[Figure]) -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     fs::create_dir_all(&folder)?;
     let page = json!({

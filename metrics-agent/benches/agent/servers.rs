@@ -14,20 +14,20 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-pub const ARGUMENT: &str = "--serve-metrics";
+pub(crate) const ARGUMENT: &str = "--serve-metrics";
 const PAGE: &[u8] =
     include_bytes!("../../../testdata/metrics/vllm-0.32.0-preempt-peak-num_requests_waiting.prom");
 const WAITING: &[u8] = b"\nvllm:num_requests_waiting{engine=\"0\",model_name=\"tiny\"} ";
 
 /// The server process; it ends with this value.
-pub struct Servers {
+pub(crate) struct Servers {
     child: Child,
-    pub addresses: Vec<SocketAddr>,
-    pub page_bytes: usize,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) page_bytes: usize,
 }
 
 impl Servers {
-    pub fn start(count: usize) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(count: usize) -> Result<Self, Box<dyn Error>> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ARGUMENT)
             .env("SERVERS", count.to_string())
@@ -55,7 +55,7 @@ impl Drop for Servers {
 }
 
 /// The server process: prints its addresses, serves until its standard input ends.
-pub fn serve() -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve() -> Result<(), Box<dyn Error>> {
     let count: usize = std::env::var("SERVERS")?.parse()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use picker::{Entropy, SplitMix64};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// The first scrapes of all targets are spread over this time.
 const FIRST_WITHIN: Duration = Duration::from_millis(100);
+/// A scrape that takes longer gives up its place in the lane: it waits for its server and costs
+/// nothing meanwhile.
+const AT_WORK: Duration = Duration::from_millis(100);
 /// A tenth more or less than the interval, so that targets do not fall into step.
 const JITTER: f64 = 0.1;
 
@@ -103,17 +106,19 @@ impl Task {
         let permit = shared.lanes.enter(slow).await;
         let started = Instant::now();
         judge.started(self.hub.clock.now());
-        let outcome = {
-            let mut scrape = pin!(shared.client.scrape(page, dialect));
-            match timeout(Judge::PATIENCE, scrape.as_mut()).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    self.learn(judge.overdue(self.hub.clock.now()));
-                    scrape.await
-                }
+        let mut scrape = pin!(shared.client.scrape(page, dialect));
+        let mut outcome = timeout(AT_WORK, scrape.as_mut()).await;
+        drop(permit);
+        if outcome.is_err() {
+            outcome = timeout_at(started + Judge::PATIENCE, scrape.as_mut()).await;
+        }
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.learn(judge.overdue(self.hub.clock.now()));
+                scrape.await
             }
         };
-        drop(permit);
         let took = started.elapsed();
         self.count(&outcome, took);
         let registered = self.adapters.as_ref().and_then(Adapters::news);

@@ -1,4 +1,4 @@
-//! How many scrapes run at a time.
+//! How many scrapes are at work at a time.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Every target has a task of its own, so that a slow endpoint delays only itself. The number of
-//! scrapes at a time is limited by two lanes: endpoints that answered in time last time, and the
-//! others. A hundred dead endpoints queue in the second lane and the living ones do not notice.
+//! scrapes at work is limited by two lanes: endpoints that answered in time last time, and the
+//! others. A hundred hanging endpoints queue in the second lane and the living ones do not notice.
 
 mod adapters;
 mod endpoint;
