@@ -92,6 +92,13 @@ fn every_case_is_read_like_python_or_not_at_all() {
             Complete,
             None,
         ),
+        (
+            br#"{"model":"\ud840\udc00"}"#.to_vec(),
+            Complete,
+            Some("\u{20000}"),
+        ),
+        (br#"{"model":"\ud840\/\udc00"}"#.to_vec(), Complete, None),
+        (br#"{"model":"\ud840a\udc00"}"#.to_vec(), Complete, None),
         // Python's additions.
         (
             br#"{"x":NaN,"y":Infinity,"z":-Infinity,"model":"a"}"#.to_vec(),
