@@ -83,6 +83,9 @@ unsafe extern "C" {
         value_size: usize,
         cas: u32,
     ) -> u32;
+    fn proxy_register_shared_queue(name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_enqueue_shared_queue(id: u32, value: *const u8, value_size: usize) -> u32;
+    fn proxy_dequeue_shared_queue(id: u32, value: *mut *mut u8, value_size: *mut usize) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -248,6 +251,26 @@ pub(crate) fn set_shared(key: &str, value: &[u8], guard: u32) -> Result<(), Refu
     checked(unsafe {
         proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), guard)
     })
+}
+
+pub(crate) fn register_queue(name: &str) -> Result<u32, Refused> {
+    let mut id = 0;
+    // SAFETY: the pointers are valid for their lengths during the call.
+    checked(unsafe { proxy_register_shared_queue(name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+pub(crate) fn enqueue(queue: u32, value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: the pointer is valid for its length during the call.
+    checked(unsafe { proxy_enqueue_shared_queue(queue, value.as_ptr(), value.len()) })
+}
+
+pub(crate) fn dequeue(queue: u32) -> Option<Vec<u8>> {
+    let mut value = Returned::empty();
+    // SAFETY: the pointers are valid during the call.
+    let status =
+        unsafe { proxy_dequeue_shared_queue(queue, &raw mut value.data, &raw mut value.size) };
+    (status == OK).then(|| value.take())
 }
 
 /// `headers` in the ABI's serialised form.

@@ -10,35 +10,38 @@ use proxy_wasm::{
 };
 
 use crate::{
-    host::{EnvoyHost, StreamToken},
+    host::{EnvoyHost, QueueId, StreamToken},
     request::Flow,
     root::{Root, Stream},
 };
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(RootShell(None)));
+    proxy_wasm::set_root_context(|context| Box::new(RootShell { context, root: None }));
 }}
 
 const HOST: EnvoyHost = EnvoyHost;
 
-struct RootShell(Option<Root>);
+struct RootShell {
+    context: u32,
+    root: Option<Root>,
+}
 
 impl Context for RootShell {
     fn on_grpc_stream_message(&mut self, token: u32, length: usize) {
-        if let Some(root) = &mut self.0 {
+        if let Some(root) = &mut self.root {
             root.stream_message(&HOST, StreamToken(token), length);
         }
     }
 
     fn on_grpc_stream_close(&mut self, token: u32, status: u32) {
-        if let Some(root) = &mut self.0 {
+        if let Some(root) = &mut self.root {
             root.stream_closed(&HOST, StreamToken(token), status);
         }
     }
 
     fn on_done(&mut self) -> bool {
-        if let Some(root) = &mut self.0 {
+        if let Some(root) = &mut self.root {
             root.shut_down(&HOST);
         }
         true
@@ -47,9 +50,9 @@ impl Context for RootShell {
 
 impl RootContext for RootShell {
     fn on_configure(&mut self, _size: usize) -> bool {
-        match Root::configure(&HOST) {
+        match Root::configure(&HOST, self.context) {
             Ok(root) => {
-                self.0 = Some(root);
+                self.root = Some(root);
                 true
             }
             Err(mistakes) => {
@@ -62,13 +65,19 @@ impl RootContext for RootShell {
     }
 
     fn on_tick(&mut self) {
-        if let Some(root) = &mut self.0 {
+        if let Some(root) = &mut self.root {
             root.tick(&HOST);
         }
     }
 
+    fn on_queue_ready(&mut self, queue: u32) {
+        if let Some(root) = &mut self.root {
+            root.queue_ready(&HOST, QueueId(queue));
+        }
+    }
+
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        let stream = self.0.as_ref().map(|root| root.stream(context));
+        let stream = self.root.as_ref().map(|root| root.stream(context));
         Some(Box::new(StreamShell(stream)))
     }
 

@@ -57,6 +57,10 @@ pub enum MetricKind {
     Histogram,
 }
 
+/// A queue that wakes this context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QueueId(pub u32);
+
 /// A defined metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MetricId(pub u32);
@@ -141,6 +145,21 @@ pub trait Host {
     /// # Errors
     /// [`WriteError::Conflict`] when somebody did.
     fn replace_shared(&self, key: &str, value: &[u8], seen: &Shared) -> Result<(), WriteError>;
+
+    /// Takes the queue of this name over: what is put into it wakes this root context.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn register_queue(&self, name: &str) -> Result<QueueId, Refused>;
+
+    /// Asks to be woken through a queue, as soon as the running callback has returned.
+    ///
+    /// # Errors
+    /// When the queue is unknown.
+    fn enqueue(&self, queue: QueueId) -> Result<(), Refused>;
+
+    /// Takes one wake-up out of a queue; `false` when there is none.
+    fn dequeue(&self, queue: QueueId) -> bool;
 
     /// Opens a bidirectional gRPC stream to a cluster.
     ///

@@ -34,6 +34,12 @@ impl OwnTable {
         Self { owner, slot: None }
     }
 
+    /// The claimed slot's key, unique among the living workers of this process.
+    #[must_use]
+    pub fn slot(&self) -> Option<&str> {
+        self.slot.as_deref()
+    }
+
     /// Publishes the ledger, with a fresh beat.
     pub fn write(&mut self, host: &dyn Host, ledger: &Ledger, now: Millis) {
         let table = InFlightTable {

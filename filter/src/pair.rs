@@ -5,15 +5,23 @@
 //!   A (pair_first)                          B (pair_second), directly after A
 //!   headers: strip, announce(nonce)
 //!            Continue (headers are gone) --> headers: nonce known? hold: Pause
-//!   body:    scan ... Pause
-//!   decided: enter B, set header, resume -> the headers go on
-//!            leave B, Continue           -> the body follows
+//!   body:    read each chunk, Continue ----> Envoy keeps it behind the held headers
+//!   decided: set the header in B's context,
+//!            let B go: at once, or when woken
 //! ```
 //!
 //! The nonce travels in the stream's filter state, where no client can write and no other stream can
 //! read, so that requests may interleave as they like. It is looked up in this VM's memory, so that
 //! a partner in another VM is no partner. Without a partner A picks by load at the headers; without
 //! A, B strips the routing headers itself.
+//!
+//! Two things were measured to break requests, and are avoided:
+//!
+//! - A must never hold the body itself. Envoy keeps one buffer per stream, and what A had buffered
+//!   would be sent when B goes on and then once more when A does.
+//! - B must not go on within A's callback for the end of the stream. Envoy then takes the stream for
+//!   complete before the last chunk has passed. So B is let go from the root context, which a queue
+//!   wakes right after the callback (and the next tick at the latest).
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,12 +31,19 @@ use std::{
 use hashbrown::HashMap;
 use picker::{Entropy, SplitMix64};
 
-use crate::{headers, host::Host, request::Flow};
+use crate::{
+    headers,
+    host::{Host, QueueId},
+    request::Flow,
+    slots,
+};
 
 /// The name under which the nonce travels.
 const PROPERTY: [&str; 1] = ["zerohop_pair"];
 /// Announced when the first filter needs nobody to hold the headers.
 const NOTHING_TO_HOLD: u64 = 0;
+/// The most wake-ups that one callback takes out of its queue.
+const MAX_WAKE_UPS: usize = 10_000;
 
 thread_local! {
     /// The announcements of this VM that wait for their partner.
@@ -81,21 +96,71 @@ fn nonce(host: &dyn Host) -> u64 {
     })
 }
 
-/// Does something to the held headers of `partner`, lets them go on and returns to `own`. Returns
-/// whether it was done.
+/// Does something in the context `other` and returns to `own`. Returns whether it was done.
 pub(crate) fn on_behalf_of(
     host: &dyn Host,
     own: u32,
-    partner: u32,
+    other: u32,
     act: impl FnOnce(&dyn Host) -> bool,
 ) -> bool {
-    if host.enter_context(partner).is_err() {
+    if host.enter_context(other).is_err() {
         return false;
     }
     let acted = act(host);
-    let resumed = host.resume_request().is_ok();
-    let returned = host.enter_context(own).is_ok();
-    acted && resumed && returned
+    host.enter_context(own).is_ok() && acted
+}
+
+/// Held requests that may go on as soon as the running callback has returned.
+#[derive(Debug, Default)]
+pub struct LetGo {
+    contexts: Vec<u32>,
+    queue: Option<(String, QueueId)>,
+}
+
+impl LetGo {
+    /// Lets `context` go on soon. `slot` is the key of this worker's in-flight slot: the queues are
+    /// numbered like the slots, so that there is a fixed number of them.
+    pub(crate) fn soon(&mut self, host: &dyn Host, slot: Option<&str>, context: u32) {
+        self.contexts.push(context);
+        let Some(slot) = slot else {
+            return;
+        };
+        let known = self.queue.as_ref().filter(|(owner, _)| owner == slot);
+        let queue = match known {
+            Some((_, queue)) => *queue,
+            None => match host.register_queue(&slots::queue_name(slot)) {
+                Ok(queue) => {
+                    self.queue = Some((slot.to_owned(), queue));
+                    queue
+                }
+                Err(error) => {
+                    log::warn!("no queue, held requests wait for the tick: {error}");
+                    return;
+                }
+            },
+        };
+        if let Err(error) = host.enqueue(queue) {
+            log::warn!("not woken, held requests wait for the tick: {error}");
+        }
+    }
+
+    /// The queue woke the root context.
+    pub(crate) fn woken(&mut self, host: &dyn Host, own: u32, queue: QueueId) {
+        for _ in 0..MAX_WAKE_UPS {
+            if !host.dequeue(queue) {
+                break;
+            }
+        }
+        self.all(host, own);
+    }
+
+    /// Lets all go now; `own` is the root context whose callback runs.
+    pub(crate) fn all(&mut self, host: &dyn Host, own: u32) {
+        for context in self.contexts.drain(..) {
+            // A context that is gone was aborted by its client.
+            on_behalf_of(host, own, context, |host| host.resume_request().is_ok());
+        }
+    }
 }
 
 /// Counts a configured second filter of this VM for as long as it lives.

@@ -62,6 +62,8 @@ struct Scan {
     scanner: BodyScanner,
     content_length: Option<u64>,
     read: usize,
+    /// Whether Envoy buffers for us and shows everything so far, or shows each chunk as it passes.
+    buffered: bool,
 }
 
 /// What the headers say about the body.
@@ -99,7 +101,7 @@ impl Request {
         match body {
             Body::Skip(why) => {
                 self.worker.borrow().metrics().not_scanned(host, why);
-                self.route(host, pool, &RequestFacts::default())
+                self.route(host, pool, &RequestFacts::default(), end_of_stream)
             }
             Body::Scan { content_length } => {
                 self.phase = Phase::Scanning(Box::new(Scan {
@@ -107,6 +109,7 @@ impl Request {
                     scanner: BodyScanner::new(self.worker.borrow().scan_config()),
                     content_length,
                     read: 0,
+                    buffered: self.pairing.is_none(),
                 }));
                 match self.pairing {
                     // The second filter of the pair, called next, holds the headers.
@@ -170,7 +173,12 @@ impl Request {
         }
         let cap = self.worker.borrow().scan_config().cap_bytes;
         if scan.advance(host, size, cap) == Progress::NeedMore && !end_of_stream {
-            return Flow::Pause;
+            // In pair mode the second filter holds the headers, and with them the body.
+            return if scan.buffered {
+                Flow::Pause
+            } else {
+                Flow::Continue
+            };
         }
         self.decide(host, end_of_stream)
     }
@@ -206,22 +214,22 @@ impl Request {
         if strict && facts.model.is_none() {
             return self.refuse(host, &outcome::MODEL_UNKNOWN, AttemptEvent::ModelUnknown);
         }
-        self.route(host, scan.pool, &facts)
+        self.route(host, scan.pool, &facts, end_of_stream)
     }
 
-    fn route(&mut self, host: &dyn Host, pool: usize, facts: &RequestFacts) -> Flow {
+    fn route(&mut self, host: &dyn Host, pool: usize, facts: &RequestFacts, ended: bool) -> Flow {
         let routing = self.worker.borrow_mut().route(host, pool, facts);
         match routing {
             Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
             Routing::Fallback => {
-                self.let_go(host, None);
+                self.send_on(host, None, ended);
                 Flow::Continue
             }
             Routing::To {
                 choice,
                 destination,
             } => {
-                if self.let_go(host, Some(&destination)) {
+                if self.send_on(host, Some(&destination), ended) {
                     self.choice = Some(choice);
                 } else {
                     let mut worker = self.worker.borrow_mut();
@@ -233,19 +241,26 @@ impl Request {
         }
     }
 
-    /// Sets the destination, if there is one, where the headers are, and lets them go. Returns
-    /// whether that worked.
-    fn let_go(&mut self, host: &dyn Host, destination: Option<&str>) -> bool {
+    /// Sets the destination, if there is one, where the headers are, and lets them go on. Returns
+    /// whether that worked. `ended` says that the running callback is the stream's last.
+    fn send_on(&mut self, host: &dyn Host, destination: Option<&str>, ended: bool) -> bool {
         let set = |host: &dyn Host| {
             destination.is_none_or(|list| {
                 host.set_request_header(headers::DESTINATION, list.as_bytes())
                     .is_ok()
             })
         };
-        match self.pairing.take().and_then(|pairing| pairing.partner()) {
-            None => set(host),
-            Some(partner) => pair::on_behalf_of(host, self.context, partner, set),
+        let Some(partner) = self.pairing.take().and_then(|pairing| pairing.partner()) else {
+            return set(host);
+        };
+        if ended {
+            self.worker.borrow_mut().let_go_soon(host, partner);
+            return pair::on_behalf_of(host, self.context, partner, set);
         }
+        pair::on_behalf_of(host, self.context, partner, |host| {
+            let set = set(host);
+            host.resume_request().is_ok() && set
+        })
     }
 
     fn refuse(&mut self, host: &dyn Host, reply: &outcome::Reply, event: AttemptEvent) -> Flow {
@@ -256,7 +271,7 @@ impl Request {
         {
             return Flow::Pause;
         }
-        self.let_go(host, None);
+        self.send_on(host, None, true);
         Flow::Continue
     }
 
@@ -281,26 +296,34 @@ impl Request {
 }
 
 impl Scan {
-    /// Reads what is new of the `size` buffered bytes.
+    /// Reads what is new of the `size` bytes that Envoy shows.
     fn advance(&mut self, host: &dyn Host, size: usize, cap: usize) -> Progress {
+        let start = if self.buffered { self.read } else { 0 };
         // One byte past the cap, because only that tells a body of exactly the cap from a longer
         // one.
         let room = cap.saturating_add(1).saturating_sub(self.read);
-        let wanted = size.saturating_sub(self.read).min(room);
+        let wanted = size.saturating_sub(start).min(room);
         if wanted == 0 {
             // An empty chunk is nothing new; a buffer that shrank is not worth waiting for.
-            return if size < self.read || room == 0 {
+            return if size < start || room == 0 {
                 Progress::Decided
             } else {
                 Progress::NeedMore
             };
         }
-        let chunk = host.request_body(self.read, wanted);
+        let chunk = host.request_body(start, wanted);
         self.read = self.read.saturating_add(chunk.len());
         if chunk.len() < wanted {
             return Progress::Decided;
         }
-        self.scanner.push(&chunk)
+        let progress = self.scanner.push(&chunk);
+        // Envoy announces the end in a callback of its own, which need not be waited for.
+        let complete = self.content_length == u64::try_from(self.read).ok();
+        if complete {
+            Progress::Decided
+        } else {
+            progress
+        }
     }
 }
 

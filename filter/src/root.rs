@@ -7,7 +7,7 @@ use picker::SplitMix64;
 use crate::{
     agent_stream::AgentStream,
     config::{Config, Mistakes, Mode},
-    host::{Host, StreamToken},
+    host::{Host, QueueId, StreamToken},
     lease::{Leases, TICK_MS},
     pair::{Second, SecondPresence},
     request::Request,
@@ -27,6 +27,7 @@ pub enum Root {
 /// What a deciding root context owns.
 #[derive(Debug)]
 pub struct Deciding {
+    context: u32,
     worker: Rc<RefCell<Worker>>,
     leader: Option<Leader>,
 }
@@ -48,11 +49,12 @@ pub enum Stream {
 }
 
 impl Root {
-    /// Accepts or refuses the plugin's configuration.
+    /// Accepts or refuses the plugin's configuration; `context` is the host's id of this root
+    /// context.
     ///
     /// # Errors
     /// Every mistake at once. Envoy then keeps the configuration it has, or refuses to start.
-    pub fn configure(host: &dyn Host) -> Result<Self, Mistakes> {
+    pub fn configure(host: &dyn Host, context: u32) -> Result<Self, Mistakes> {
         let config = Config::parse(&host.configuration())?;
         if config.mode == Mode::PairSecond {
             return Ok(Self::Holding(SecondPresence::new()));
@@ -80,6 +82,7 @@ impl Root {
         });
         host.tick_every(TICK_MS);
         Ok(Self::Deciding(Box::new(Deciding {
+            context,
             worker: Rc::new(RefCell::new(worker)),
             leader,
         })))
@@ -104,7 +107,7 @@ impl Root {
         };
         let now = host.now();
         let mut worker = deciding.worker.borrow_mut();
-        worker.tick(host, now);
+        worker.tick(host, deciding.context, now);
         if let Some(leader) = &mut deciding.leader {
             leader.leases.tick(host, now);
             let leads = leader.leases.holds(0);
@@ -113,6 +116,14 @@ impl Root {
             }
             leader.led = leads;
             leader.stream.tick(host, &mut worker, &leader.leases, now);
+        }
+    }
+
+    /// A queue of ours was filled.
+    pub fn queue_ready(&mut self, host: &dyn Host, queue: QueueId) {
+        if let Self::Deciding(deciding) = self {
+            let mut worker = deciding.worker.borrow_mut();
+            worker.woken(host, deciding.context, queue);
         }
     }
 

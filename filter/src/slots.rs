@@ -72,6 +72,12 @@ pub fn in_flight_keys() -> Vec<String> {
         .collect()
 }
 
+/// The name of the queue that wakes the worker with this in-flight slot.
+#[must_use]
+pub fn queue_name(slot: &str) -> String {
+    format!("{slot}/wake")
+}
+
 /// Creates the keys that do not belong to a pool.
 pub fn create_common(host: &dyn Host) {
     create(host, &claims_key());

@@ -14,7 +14,7 @@ use std::{
 
 use picker::{Entropy, SplitMix64};
 
-use crate::host::{Host, MetricId, MetricKind, Refused, Shared, StreamToken, WriteError};
+use crate::host::{Host, MetricId, MetricKind, QueueId, Refused, Shared, StreamToken, WriteError};
 
 /// The ABI's "bad argument": what Envoy answers when a map or a context is gone.
 const BAD_ARGUMENT: Refused = Refused(2);
@@ -35,6 +35,7 @@ struct Process {
     clusters: RefCell<BTreeSet<String>>,
     streams: RefCell<Vec<FakeStream>>,
     contexts: Cell<u32>,
+    queues: RefCell<Vec<(String, u32)>>,
     seeds: Cell<u64>,
 }
 
@@ -393,6 +394,29 @@ impl Host for FakeHost {
         }
         self.envoy.write(key, value);
         Ok(())
+    }
+
+    fn register_queue(&self, name: &str) -> Result<QueueId, Refused> {
+        let mut queues = self.envoy.0.queues.borrow_mut();
+        let index = queues.iter().position(|(known, _)| known == name);
+        let index = index.unwrap_or_else(|| {
+            queues.push((name.to_owned(), 0));
+            queues.len() - 1
+        });
+        Ok(QueueId(u32::try_from(index).unwrap()))
+    }
+
+    fn enqueue(&self, queue: QueueId) -> Result<(), Refused> {
+        self.envoy.0.queues.borrow_mut()[queue.0 as usize].1 += 1;
+        Ok(())
+    }
+
+    fn dequeue(&self, queue: QueueId) -> bool {
+        let mut queues = self.envoy.0.queues.borrow_mut();
+        let waiting = &mut queues[queue.0 as usize].1;
+        let any = *waiting > 0;
+        *waiting = waiting.saturating_sub(1);
+        any
     }
 
     fn open_stream(&self, cluster: &str, _: &str, _: &str) -> Result<StreamToken, Refused> {

@@ -21,10 +21,10 @@ use crate::{
     body::ScanConfig,
     config::{Config, Mode, PoolConfig},
     headers,
-    host::Host,
+    host::{Host, QueueId},
     in_flight::{Others, OwnTable},
     metrics::{AttemptEvent, Metrics, PoolGauges, StateEvent, StreamEvent},
-    pair::SecondPresence,
+    pair::{LetGo, SecondPresence},
     slots::{self, PoolKeys},
 };
 
@@ -48,6 +48,7 @@ pub struct Worker {
     metrics: Metrics,
     /// In pair mode: until when no second filter is expected, because one was missed.
     alone_until: Millis,
+    let_go: LetGo,
 }
 
 #[derive(Debug)]
@@ -105,6 +106,7 @@ impl Worker {
             entropy: SplitMix64::new(host.random()),
             metrics,
             alone_until: Millis(0),
+            let_go: LetGo::default(),
         }
     }
 
@@ -306,8 +308,19 @@ impl Worker {
         self.alone_until = host.now().plus(ALONE_MS);
     }
 
-    /// The periodic work: shows that this worker lives.
-    pub fn tick(&mut self, host: &dyn Host, now: Millis) {
+    /// In pair mode: lets the headers that `context` holds go on after the running callback.
+    pub fn let_go_soon(&mut self, host: &dyn Host, context: u32) {
+        self.let_go.soon(host, self.table.slot(), context);
+    }
+
+    /// In pair mode: the queue woke the root context `own`.
+    pub fn woken(&mut self, host: &dyn Host, own: u32, queue: QueueId) {
+        self.let_go.woken(host, own, queue);
+    }
+
+    /// The periodic work of the root context `own`: shows that this worker lives.
+    pub fn tick(&mut self, host: &dyn Host, own: u32, now: Millis) {
+        self.let_go.all(host, own);
         self.table.beat(host, &self.ledger, now);
     }
 

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use proxy_wasm::hostcalls;
 
-use super::{Host, MetricId, MetricKind, Refused, Shared, StreamToken, WriteError};
+use super::{Host, MetricId, MetricKind, QueueId, Refused, Shared, StreamToken, WriteError};
 use crate::abi::{self, Buffer, Map};
 
 /// The status of the ABI for a lost race on a shared value.
@@ -88,6 +88,18 @@ impl Host for EnvoyHost {
             Err(Refused(CAS_MISMATCH)) => Err(WriteError::Conflict),
             other => Ok(other?),
         }
+    }
+
+    fn register_queue(&self, name: &str) -> Result<QueueId, Refused> {
+        abi::register_queue(name).map(QueueId)
+    }
+
+    fn enqueue(&self, queue: QueueId) -> Result<(), Refused> {
+        abi::enqueue(queue.0, b"wake")
+    }
+
+    fn dequeue(&self, queue: QueueId) -> bool {
+        abi::dequeue(queue.0).is_some()
     }
 
     fn open_stream(
