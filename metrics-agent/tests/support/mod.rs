@@ -1,6 +1,8 @@
 //! A hub with its push service in this process, and gateways that speak the real protocol to it.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod process;
+
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_agent::{
@@ -24,22 +26,22 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 
 /// No step of a test takes longer.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Fails the test when `future` takes too long.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("timed out: {what}"))
 }
 
 /// An agent without scrapes.
-pub struct Rig {
-    pub hub: Arc<Hub>,
-    pub address: SocketAddr,
-    pub trigger: ShutdownTrigger,
-    pub shutdown: Shutdown,
-    pub server: JoinHandle<Result<(), tonic::transport::Error>>,
+pub(crate) struct Rig {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) address: SocketAddr,
+    pub(crate) trigger: ShutdownTrigger,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) server: JoinHandle<Result<(), tonic::transport::Error>>,
     publisher: JoinHandle<()>,
 }
 
@@ -51,7 +53,7 @@ impl Drop for Rig {
 }
 
 impl Rig {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let clock = Clock::start();
         let index = Index::new(7, clock.unix_ms(), 1_000);
         let hub = Arc::new(Hub::new(clock, index, Arc::new(Telemetry::new())));
@@ -72,12 +74,12 @@ impl Rig {
     }
 
     /// Pools with the targets 0..n each.
-    pub fn members(&self, pools: &[(&str, u16)]) {
+    pub(crate) fn members(&self, pools: &[(&str, u16)]) {
         self.hub.set_membership(&membership(pools));
     }
 
     /// A page of target `target` with `waiting` requests in the queue.
-    pub fn scraped(&self, target: u16, waiting: f32) {
+    pub(crate) fn scraped(&self, target: u16, waiting: f32) {
         let at = self.hub.clock.now();
         self.hub.observe(
             TargetId(u64::from(target)),
@@ -95,7 +97,7 @@ impl Rig {
         );
     }
 
-    pub async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         Channel::from_shared(format!("http://{}", self.address))
             .unwrap()
             .connect()
@@ -103,18 +105,18 @@ impl Rig {
             .unwrap()
     }
 
-    pub async fn gateway(&self, id: &str, pools: &[&str]) -> Gateway {
+    pub(crate) async fn gateway(&self, id: &str, pools: &[&str]) -> Gateway {
         let mut gateway = Gateway::silent(self.channel().await).await;
         gateway.hello(id, pools).await;
         gateway
     }
 }
 
-pub fn address(target: u16) -> SocketAddr {
+pub(crate) fn address(target: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 20_000 + target))
 }
 
-pub fn membership(pools: &[(&str, u16)]) -> Membership {
+pub(crate) fn membership(pools: &[(&str, u16)]) -> Membership {
     Membership {
         pools: pools
             .iter()
@@ -136,14 +138,14 @@ pub fn membership(pools: &[(&str, u16)]) -> Membership {
 }
 
 /// One stream.
-pub struct Gateway {
-    pub outbound: mpsc::Sender<GatewayMessage>,
-    pub inbound: Streaming<AgentMessage>,
+pub(crate) struct Gateway {
+    pub(crate) outbound: mpsc::Sender<GatewayMessage>,
+    pub(crate) inbound: Streaming<AgentMessage>,
 }
 
 impl Gateway {
     /// A stream over which nothing was said so far.
-    pub async fn silent(channel: Channel) -> Self {
+    pub(crate) async fn silent(channel: Channel) -> Self {
         let (outbound, messages) = mpsc::channel(16);
         let inbound = soon(
             "opening a stream",
@@ -157,28 +159,28 @@ impl Gateway {
         Self { outbound, inbound }
     }
 
-    pub async fn say(&mut self, message: gateway_message::Message) {
+    pub(crate) async fn say(&mut self, message: gateway_message::Message) {
         let message = GatewayMessage {
             message: Some(message),
         };
         self.outbound.send(message).await.unwrap();
     }
 
-    pub async fn hello(&mut self, id: &str, pools: &[&str]) {
+    pub(crate) async fn hello(&mut self, id: &str, pools: &[&str]) {
         let pools = pools.iter().map(|pool| (*pool).to_owned()).collect();
         let gateway_id = id.to_owned();
         self.say(gateway_message::Message::Hello(Hello { gateway_id, pools }))
             .await;
     }
 
-    pub async fn heartbeat(&mut self) {
+    pub(crate) async fn heartbeat(&mut self) {
         self.say(gateway_message::Message::Heartbeat(Heartbeat {
             sequence: 1,
         }))
         .await;
     }
 
-    pub async fn report(&mut self, pool: &str, loads: &[(EndpointId, u32)]) {
+    pub(crate) async fn report(&mut self, pool: &str, loads: &[(EndpointId, u32)]) {
         let loads = loads.iter().map(|(id, requests)| {
             let load = InFlight {
                 requests: *requests,
@@ -193,14 +195,14 @@ impl Gateway {
     }
 
     /// The next message, or how the stream ended.
-    pub async fn hear(&mut self) -> Result<agent_message::Message, Status> {
+    pub(crate) async fn hear(&mut self) -> Result<agent_message::Message, Status> {
         let message = soon("a message of the agent", self.inbound.message()).await?;
         let message = message.ok_or_else(|| Status::ok("the stream ended"))?;
         Ok(message.message.expect("the agent knows its own contract"))
     }
 
     /// The next message that is no heartbeat.
-    pub async fn news(&mut self) -> Result<agent_message::Message, Status> {
+    pub(crate) async fn news(&mut self) -> Result<agent_message::Message, Status> {
         loop {
             let message = self.hear().await?;
             if !matches!(message, agent_message::Message::Heartbeat(_)) {
@@ -210,7 +212,7 @@ impl Gateway {
     }
 
     /// Reads until the agent ends the stream.
-    pub async fn ending(&mut self) -> Status {
+    pub(crate) async fn ending(&mut self) -> Status {
         loop {
             if let Err(status) = self.hear().await {
                 return status;
