@@ -22,7 +22,7 @@ use crate::{
     discovery::{ConfigState, Supervisor, dns::system_lookup, file::ConfigFile},
     hub::Hub,
     index::Index,
-    publish,
+    publish::{self, tls::TlsError},
     scheduler::Scheduler,
     shutdown::{self, Shutdown},
     telemetry::Telemetry,
@@ -61,6 +61,8 @@ enum RunError {
         field: &'static str,
         source: io::Error,
     },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error("serving gateways failed: {0}")]
@@ -70,6 +72,13 @@ enum RunError {
 fn check(file: &Path) -> ExitCode {
     match ConfigFile::open(file) {
         Ok((_, config)) => {
+            if let Some(Err(error)) = config.listen.tls.as_ref().map(publish::tls::load) {
+                say(
+                    &mut io::stderr(),
+                    format_args!("{}: {error}", file.display()),
+                );
+                return ExitCode::FAILURE;
+            }
             let endpoints: usize = config.pools.iter().map(|pool| pool.endpoints.len()).sum();
             let (file, pools) = (file.display(), config.pools.len());
             let good = format_args!("{file}: good, {pools} pools with {endpoints} endpoints");
@@ -133,6 +142,10 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
 
 async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
     let (trigger, shutdown) = shutdown::channel();
+    let tls = match &config.listen.tls {
+        Some(files) => Some(publish::tls::load(files)?),
+        None => None,
+    };
     let grpc = bind(config.listen.grpc, "listen.grpc").await?;
     let admin = bind(config.listen.admin, "listen.admin").await?;
     let hub = Arc::new(new_hub(&config));
@@ -159,7 +172,7 @@ async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
     let publishing = tokio::spawn(async move { publisher.publish_changes().await });
     let answers = Arc::new(Admin::new(Arc::clone(&hub), state, shutdown.clone()));
     let mut admins = tokio::spawn(admin::serve(admin, answers, shutdown.clone()));
-    let mut gateways = tokio::spawn(publish::serve(grpc, hub, shutdown.clone()));
+    let mut gateways = tokio::spawn(publish::serve(grpc, tls, hub, shutdown.clone()));
 
     let served = tokio::select! {
         () = stop_signal(shutdown) => None,

@@ -14,6 +14,7 @@ mod codec;
 mod cursor;
 mod gateway;
 mod server;
+pub mod tls;
 
 pub use cursor::Cursor;
 pub use server::{PushServer, serve};

@@ -19,7 +19,7 @@ use tonic::{
     body::Body,
     codegen::{BoxFuture, Service, http},
     server::{Grpc, StreamingService},
-    transport::{Server, server::TcpIncoming},
+    transport::{Server, ServerTlsConfig, server::TcpIncoming},
 };
 
 use super::{MAX_STREAMS, codec::PushCodec, gateway};
@@ -106,18 +106,24 @@ impl Service<http::Request<Body>> for PushServer {
     }
 }
 
-/// Serves gateways on `listener` until shutdown is requested and the streams have ended.
+/// Serves gateways on `listener` until shutdown is requested and the streams have ended; over TLS
+/// when `tls` says how.
 ///
 /// # Errors
-/// When the listening socket fails.
+/// When the listening socket fails or the certificates are of no use.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<ServerTlsConfig>,
     hub: Arc<Hub>,
     shutdown: Shutdown,
 ) -> Result<(), tonic::transport::Error> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut stop = shutdown.clone();
-    Server::builder()
+    let mut server = Server::builder();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls)?;
+    }
+    server
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)

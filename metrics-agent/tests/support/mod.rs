@@ -60,7 +60,12 @@ impl Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, shutdown) = shutdown::channel();
-        let server = tokio::spawn(publish::serve(listener, Arc::clone(&hub), shutdown.clone()));
+        let server = tokio::spawn(publish::serve(
+            listener,
+            None,
+            Arc::clone(&hub),
+            shutdown.clone(),
+        ));
         let publishing = Arc::clone(&hub);
         let publisher = tokio::spawn(async move { publishing.publish_changes().await });
         Self {
@@ -146,17 +151,16 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// A stream over which nothing was said so far.
     pub(crate) async fn silent(channel: Channel) -> Self {
+        Self::open(channel).await.unwrap()
+    }
+
+    /// The same, or why there is none.
+    pub(crate) async fn open(channel: Channel) -> Result<Self, Status> {
         let (outbound, messages) = mpsc::channel(16);
-        let inbound = soon(
-            "opening a stream",
-            PoolStateClient::new(channel)
-                .max_decoding_message_size(8 << 20)
-                .sync(ReceiverStream::new(messages)),
-        )
-        .await
-        .unwrap()
-        .into_inner();
-        Self { outbound, inbound }
+        let mut client = PoolStateClient::new(channel).max_decoding_message_size(8 << 20);
+        let opened = client.sync(ReceiverStream::new(messages));
+        let inbound = soon("opening a stream", opened).await?.into_inner();
+        Ok(Self { outbound, inbound })
     }
 
     pub(crate) async fn say(&mut self, message: gateway_message::Message) {
