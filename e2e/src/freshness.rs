@@ -1,9 +1,6 @@
 //! How long it takes from "a pod changed" to "every worker's picks changed".
 
-use std::{
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::time::{Instant, sleep};
 

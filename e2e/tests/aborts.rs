@@ -20,6 +20,8 @@ use tokio::{
 
 const ABORTS: usize = 10_000;
 const AT_ONCE: usize = 64;
+/// The filter's own gauge, one a pool.
+const GAUGE: &str = "zerohop_in_flight_requests";
 
 /// Where an HTTP/1.1 client leaves.
 #[derive(Debug, Clone, Copy)]
@@ -96,21 +98,34 @@ where
             done
         });
     }
-    tasks.join_all().await.into_iter().filter(|done| !done).count()
+    tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|done| !done)
+        .count()
 }
 
 /// Every account of requests under way: Envoy's, the filter's own and what the agent was told.
 async fn nothing_is_in_flight(rig: &Rig) {
     let admin = rig.envoy.admin();
-    eventually("Envoy has no active request", Duration::from_secs(10), || async {
-        admin.stat("http.openai.downstream_rq_active").await.unwrap() == 0
-    })
+    eventually(
+        "Envoy has no active request",
+        Duration::from_secs(10),
+        || async {
+            admin
+                .stat("http.openai.downstream_rq_active")
+                .await
+                .unwrap()
+                == 0
+        },
+    )
     .await
     .unwrap();
     let limit = Duration::from_secs(3);
     let at_zero = eventually("the filter's in-flight gauge is 0", limit, || async {
         let gauges = admin.stats("in_flight").await.unwrap();
-        let ours = gauges.iter().filter(|(name, _)| name.contains("zerohop"));
+        let ours = gauges.iter().filter(|(name, _)| name.contains(GAUGE));
         let values: Vec<u64> = ours.map(|(_, value)| *value).collect();
         !values.is_empty() && values.iter().all(|value| *value == 0)
     })
@@ -143,10 +158,15 @@ async fn http1_clients_that_leave_at_every_phase() {
     let failed = run(ABORTS * 7 / 10, move |number| async move {
         let phase = PHASES[number % PHASES.len()];
         let task = leave(envoy, phase, number % 2 == 0);
-        timeout(Duration::from_secs(10), task).await.is_ok_and(|done| done.is_ok())
+        timeout(Duration::from_secs(10), task)
+            .await
+            .is_ok_and(|done| done.is_ok())
     })
     .await;
-    assert!(failed < ABORTS / 100, "{failed} clients could not do their part");
+    assert!(
+        failed < ABORTS / 100,
+        "{failed} clients could not do their part"
+    );
     nothing_is_in_flight(&rig).await;
     // The counts are alive: held requests show in them.
     for pod in &rig.pods {
@@ -162,7 +182,9 @@ async fn http1_clients_that_leave_at_every_phase() {
     let admin = rig.envoy.admin();
     eventually("the gauge counts 5", Duration::from_secs(3), || async {
         let gauges = admin.stats("in_flight").await.unwrap();
-        gauges.iter().any(|(name, value)| name.contains("zerohop") && *value == 5)
+        gauges
+            .iter()
+            .any(|(name, value)| name.contains(GAUGE) && *value == 5)
     })
     .await
     .unwrap_or_else(|error| panic!("{error}"));
@@ -201,7 +223,10 @@ async fn http2_streams_that_are_reset_at_every_phase() {
             let size = [10, 3_000, 70_000][number % 3];
             async move {
                 let prompt = "p".repeat(size);
-                client.send(RequestSpec::chat("tiny", &prompt, round == 2)).await.ok();
+                client
+                    .send(RequestSpec::chat("tiny", &prompt, round == 2))
+                    .await
+                    .ok();
                 true
             }
         })
@@ -214,9 +239,14 @@ async fn http2_streams_that_are_reset_at_every_phase() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_the_pods_break_off() {
     let rig = Rig::start(RigOptions::default()).await.unwrap();
-    for (number, answer) in [Answer::Cut, Answer::Status(500), Answer::Status(404), Answer::Echo]
-        .into_iter()
-        .enumerate()
+    for (number, answer) in [
+        Answer::Cut,
+        Answer::Status(500),
+        Answer::Status(404),
+        Answer::Echo,
+    ]
+    .into_iter()
+    .enumerate()
     {
         for pod in &rig.pods {
             pod.answer(answer.clone());
@@ -230,7 +260,10 @@ async fn requests_that_the_pods_break_off() {
             }
         })
         .await;
-        assert_eq!(failed, 0, "every request is answered, if only with an error");
+        assert_eq!(
+            failed, 0,
+            "every request is answered, if only with an error"
+        );
     }
     nothing_is_in_flight(&rig).await;
 }

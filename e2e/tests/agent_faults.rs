@@ -29,13 +29,19 @@ fn load(client: &Client, seconds: u64) -> tokio::task::JoinHandle<LoadReport> {
             duration: Duration::from_secs(seconds),
         };
         client
-            .load(load, |number| RequestSpec::completion("tiny", &format!("question {number}")))
+            .load(load, |number| {
+                RequestSpec::completion("tiny", &format!("question {number}"))
+            })
             .await
     })
 }
 
 fn none_failed(report: &LoadReport, at_least: usize) {
-    assert!(report.sent() >= at_least, "only {} requests were sent", report.sent());
+    assert!(
+        report.sent() >= at_least,
+        "only {} requests were sent",
+        report.sent()
+    );
     let failures = report.failures();
     assert!(
         failures.is_empty(),
@@ -56,16 +62,20 @@ async fn avoids_busy(rig: &Rig, busy: usize) -> Duration {
 
 async fn avoids(client: &Client, busy: SocketAddr) -> Duration {
     let start = Instant::now();
-    eventually("the busy pod is avoided", Duration::from_secs(6), || async {
-        for number in 0..12 {
-            let spec = RequestSpec::completion("tiny", &format!("probe {number}"));
-            let response = client.send(spec).await.unwrap();
-            if response.upstream() == Some(busy) {
-                return false;
+    eventually(
+        "the busy pod is avoided",
+        Duration::from_secs(6),
+        || async {
+            for number in 0..12 {
+                let spec = RequestSpec::completion("tiny", &format!("probe {number}"));
+                let response = client.send(spec).await.unwrap();
+                if response.upstream() == Some(busy) {
+                    return false;
+                }
             }
-        }
-        true
-    })
+            true
+        },
+    )
     .await
     .unwrap();
     start.elapsed()
@@ -119,7 +129,10 @@ fn lies(member: SocketAddr) -> Vec<proto::AgentMessage> {
     for value in [f32::NAN, f32::INFINITY, -1.0, 1e38] {
         let mut endpoint = good();
         endpoint.kv_usage = Some(proto::Gauge { value, age_ms: 0 });
-        endpoint.waiting = Some(proto::Gauge { value, age_ms: u32::MAX });
+        endpoint.waiting = Some(proto::Gauge {
+            value,
+            age_ms: u32::MAX,
+        });
         endpoint.weight = value;
         bad.push(endpoint);
     }
@@ -138,10 +151,7 @@ fn lies(member: SocketAddr) -> Vec<proto::AgentMessage> {
         ..proto::Lora::default()
     });
     bad.push(adapters);
-    bad.push(proto::Endpoint {
-        id: None,
-        ..good()
-    });
+    bad.push(proto::Endpoint { id: None, ..good() });
     bad.push(proto::Endpoint {
         health: 77,
         ..good()
@@ -250,8 +260,16 @@ async fn two_agents_of_opposite_views() {
             assert!(*count > 0);
         }
     }
-    assert!(!sides.is_empty(), "no view ever led: {:?}", report.per_upstream(..));
-    assert!(sides.len() <= 5, "the view changed {} times in 10 s", sides.len() - 1);
+    assert!(
+        !sides.is_empty(),
+        "no view ever led: {:?}",
+        report.per_upstream(..)
+    );
+    assert!(
+        sides.len() <= 5,
+        "the view changed {} times in 10 s",
+        sides.len() - 1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

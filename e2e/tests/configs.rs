@@ -108,9 +108,9 @@ async fn routes_around_a_busy_pod(mut config: EnvoyConfig, header_reaches_pods: 
     let agent = FakeAgent::start(1).await.unwrap();
     agent.see(&[(members[0], 60.0), (members[1], 0.0)]);
     let endpoints = |addresses: &[SocketAddr]| {
-        let each = addresses.iter().map(|address| {
-            json!({"endpoint": {"address": e2e::rig::config::socket_address(*address)}})
-        });
+        let each = addresses.iter().map(
+            |address| json!({"endpoint": {"address": e2e::rig::config::socket_address(*address)}}),
+        );
         json!([{"lb_endpoints": each.collect::<Vec<_>>()}])
     };
     for (cluster, addresses) in [
@@ -145,7 +145,12 @@ async fn routes_around_a_busy_pod(mut config: EnvoyConfig, header_reaches_pods: 
         .iter()
         .filter(|request| !request.header("x-gateway-destination-endpoint").is_empty())
         .count();
-    assert_eq!(with_header > 0, header_reaches_pods, "{with_header} of {}", seen.len());
+    assert_eq!(
+        with_header > 0,
+        header_reaches_pods,
+        "{with_header} of {}",
+        seen.len()
+    );
 }
 
 /// The examples name a real pod network; the tests' pods live on loopback.
@@ -180,11 +185,23 @@ fn istio_config(files: &[&str]) -> EnvoyConfig {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_wasmplugin_pair_works() {
     let config = istio_config(&["wasmplugin.yaml", "cluster.yaml"]);
-    let filters = config.get(at::HTTP_FILTERS).unwrap().as_array().unwrap().clone();
-    let names: Vec<_> = filters.iter().map(|filter| filter["name"].as_str().unwrap()).collect();
+    let filters = config
+        .get(at::HTTP_FILTERS)
+        .unwrap()
+        .as_array()
+        .unwrap()
+        .clone();
+    let names: Vec<_> = filters
+        .iter()
+        .map(|filter| filter["name"].as_str().unwrap())
+        .collect();
     assert_eq!(
         names,
-        ["inference.zerohop-first", "inference.zerohop-second", "envoy.filters.http.router"]
+        [
+            "inference.zerohop-first",
+            "inference.zerohop-second",
+            "envoy.filters.http.router"
+        ]
     );
     validate(&config).unwrap_or_else(|output| panic!("{output}"));
     routes_around_a_busy_pod(config, true).await;
@@ -206,22 +223,30 @@ async fn the_inferencepool_file_works() {
         "name": "envoy.load_balancing_policies.round_robin",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"}}}]});
     let policy = json!({"policies": [{"typed_extension_config": {
-        "name": "envoy.load_balancing_policies.override_host",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost",
-            "override_host_sources": [{"metadata": {"key": "envoy.lb", "path": [{"key": key}]}}],
-            "selected_host_key": {"key": "envoy.lb", "path": [{"key": "x-gateway-destination-endpoint-served"}]},
-            "fallback_policy": round_robin,
-        }}}]});
+    "name": "envoy.load_balancing_policies.override_host",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost",
+        "override_host_sources": [{"metadata": {"key": "envoy.lb", "path": [{"key": key}]}}],
+        "selected_host_key": {"key": "envoy.lb", "path": [{"key": "x-gateway-destination-endpoint-served"}]},
+        "fallback_policy": round_robin,
+    }}}]});
     config
-        .set(&format!("{}/load_balancing_policy", at::MODEL_SERVERS), policy)
+        .set(
+            &format!("{}/load_balancing_policy", at::MODEL_SERVERS),
+            policy,
+        )
         .unwrap();
-    let router = config.get(&format!("{}/0", at::HTTP_FILTERS)).unwrap().clone();
+    let router = config
+        .get(&format!("{}/0", at::HTTP_FILTERS))
+        .unwrap()
+        .clone();
     let ext_proc = json!({"name": "envoy.filters.http.ext_proc", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor",
         "grpc_service": {"envoy_grpc": {"cluster_name": istio::AGENT_CLUSTER}},
         "processing_mode": {"request_body_mode": "FULL_DUPLEX_STREAMED", "request_trailer_mode": "SEND"}}});
-    config.set(at::HTTP_FILTERS, json!([ext_proc, router])).unwrap();
+    config
+        .set(at::HTTP_FILTERS, json!([ext_proc, router]))
+        .unwrap();
     let wasm = artifacts::filter_wasm().unwrap();
     for file in ["envoyfilter.yaml", "inferencepool.yaml"] {
         let documents = istio::documents(&folder("istio").join(file)).unwrap();
@@ -235,31 +260,100 @@ async fn the_inferencepool_file_works() {
 }
 
 #[test]
-fn forty_bad_configurations_are_refused_and_every_mistake_is_named() {
+fn envoy_does_not_start_with_a_bad_configuration() {
+    let members: [SocketAddr; 1] = ["127.0.0.1:8000".parse().unwrap()];
+    let mut config = base_config(&members, "127.0.0.1:9002".parse().unwrap()).unwrap();
+    validate(&config).unwrap_or_else(|output| panic!("{output}"));
+    config
+        .change_plugin(|plugin| plugin["body"] = json!({"cap_bytes": 0, "capp": 1}))
+        .unwrap();
+    let output = validate(&config).expect_err("cap_bytes 0 must be refused");
+    for mistake in ["body.cap_bytes", "body.capp"] {
+        assert!(output.contains(mistake), "{mistake} is not in {output}");
+    }
+}
+
+/// An Envoy whose filter comes from a file that it watches.
+struct Watched {
+    envoy: Envoy,
+    files: Scratch,
+    base: EnvoyConfig,
+    version: u32,
+}
+
+impl Watched {
+    async fn start(base: EnvoyConfig) -> Self {
+        let files = Scratch::new().unwrap();
+        let mut config = base.clone();
+        let content = config
+            .discover_filter(&files.path().join("ecds.json"))
+            .unwrap();
+        files.write("ecds.json", &content).unwrap();
+        let envoy = Envoy::start(config, 2).await.unwrap();
+        Self {
+            envoy,
+            files,
+            base,
+            version: 1,
+        }
+    }
+
+    /// Delivers another plugin configuration, whatever it is.
+    fn deliver(&mut self, plugin: &str) {
+        self.version += 1;
+        let mut update = self.base.clone();
+        update.set_plugin(plugin).unwrap();
+        let content = update.discovered(&self.version.to_string()).unwrap();
+        self.files.write("ecds.json", &content).unwrap();
+    }
+
+    async fn refusals(&self) -> u64 {
+        let name = "extension_config_discovery.http_filter.zerohop.config_fail";
+        self.envoy.admin().stat(name).await.unwrap()
+    }
+
+    /// Delivers a configuration that must be refused; what Envoy logged about it.
+    async fn refused(&mut self, plugin: &str) -> Result<String, String> {
+        let refusals = self.refusals().await;
+        let logged = self.envoy.process().log().len();
+        self.deliver(plugin);
+        eventually("the update is refused", SOON, || async {
+            self.refusals().await > refusals
+        })
+        .await
+        .map_err(|error| error.to_string())?;
+        Ok(self.envoy.process().log().split_off(logged))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_bad_configurations_are_refused_and_every_mistake_is_named() {
     let cases = bad::cases();
     assert!(cases.len() >= 40, "only {} cases", cases.len());
     let members: [SocketAddr; 1] = ["127.0.0.1:8000".parse().unwrap()];
-    let mut config = base_config(&members, "127.0.0.1:9002".parse().unwrap()).unwrap();
+    let base = base_config(&members, "127.0.0.1:9002".parse().unwrap()).unwrap();
+    let mut watched = Watched::start(base).await;
     let mut wrong = Vec::new();
     for (text, mistakes) in cases {
-        config.set_plugin(&text).unwrap();
-        match validate(&config) {
-            Ok(_) => wrong.push(format!("accepted: {text}")),
-            Err(output) => {
-                for mistake in mistakes {
-                    if !output.contains(mistake) {
-                        let said: Vec<&str> = output
-                            .lines()
-                            .filter(|line| line.contains("wasm log") || line.contains("mistake"))
-                            .collect();
-                        wrong.push(format!("{text}: {mistake:?} is not in {said:#?}"));
-                    }
+        match watched.refused(&text).await {
+            Err(error) => wrong.push(format!("{text}: {error}")),
+            Ok(logged) => {
+                for mistake in mistakes
+                    .iter()
+                    .filter(|mistake| !logged.contains(**mistake))
+                {
+                    wrong.push(format!("{text}: {mistake:?} is not in {logged}"));
                 }
-                assert!(!output.contains("panicked"), "{text}: {output}");
+                assert!(!logged.contains("panicked"), "{text}: {logged}");
             }
         }
     }
-    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,25 +363,24 @@ async fn a_bad_live_update_changes_nothing_and_a_good_one_loses_nothing() {
     let agent = FakeAgent::start(1).await.unwrap();
     agent.see(&[(members[0], 60.0), (members[1], 0.0)]);
     let scored = base_config(&members, agent.address()).unwrap();
-    let mut config = scored.clone();
-    let files = Scratch::new().unwrap();
-    let content = config.discover_filter(&files.path().join("ecds.json")).unwrap();
-    files.write("ecds.json", &content).unwrap();
-    let envoy = Envoy::start(config, 2).await.unwrap();
-    let client = Client::new(envoy.address(), Protocol::Http1);
+    let mut watched = Watched::start(scored.clone()).await;
+    let address = watched.envoy.address();
+    let client = Client::new(address, Protocol::Http1);
     let idle_share = || async {
         let mut idle = 0;
         for number in 0..20 {
-            let client = Client::new(envoy.address(), Protocol::Http1);
+            let client = Client::new(address, Protocol::Http1);
             let spec = RequestSpec::completion("tiny", &format!("{number}"));
             let response = client.send(spec).await.unwrap();
             idle += i32::from(response.upstream() == Some(members[1]));
         }
         idle
     };
-    eventually("the idle pod is picked", SOON, || async { idle_share().await == 20 })
-        .await
-        .unwrap();
+    eventually("the idle pod is picked", SOON, || async {
+        idle_share().await == 20
+    })
+    .await
+    .unwrap();
 
     let load_client = client.clone();
     let load = tokio::spawn(async move {
@@ -298,37 +391,37 @@ async fn a_bad_live_update_changes_nothing_and_a_good_one_loses_nothing() {
         let make = |number| RequestSpec::completion("tiny", &format!("question {number}"));
         load_client.load(load, make).await
     });
-    let admin = envoy.admin();
-    for (version, text) in [
-        ("2", r#"{"mode":"sideways"}"#),
-        ("3", "{"),
-        ("4", ""),
-        ("5", r#"{"pools":[],"agent":7,"body":{"cap_bytes":-1}}"#),
+    for text in [
+        r#"{"mode":"sideways"}"#,
+        "{",
+        "",
+        r#"{"pools":[],"agent":7,"body":{"cap_bytes":-1}}"#,
     ] {
-        let refused = || async { admin.stat("extension_config_discovery.http_filter.zerohop.config_fail").await.unwrap() };
-        let before = refused().await;
-        let mut update = scored.clone();
-        update.set_plugin(text).unwrap();
-        files.write("ecds.json", &update.discovered(version).unwrap()).unwrap();
-        eventually("the update is refused", SOON, || async { refused().await > before })
+        watched
+            .refused(text)
             .await
             .unwrap_or_else(|error| panic!("{text:?}: {error}"));
-        assert_eq!(idle_share().await, 20, "the old configuration goes on after {text:?}");
+        assert_eq!(
+            idle_share().await,
+            20,
+            "the old configuration goes on after {text:?}"
+        );
     }
-    let mut update = scored.clone();
-    let round_robin = |plugin: &mut Value| plugin["picker"] = json!({"policy": "round_robin"});
-    update.change_plugin(round_robin).unwrap();
-    files.write("ecds.json", &update.discovered("6").unwrap()).unwrap();
+    let mut round_robin = scored.plugin().unwrap();
+    round_robin["picker"] = json!({"policy": "round_robin"});
+    watched.deliver(&round_robin.to_string());
     eventually("the good update is used", SOON, || async {
         let idle = idle_share().await;
         (5..=15).contains(&idle)
     })
     .await
     .unwrap();
-    files.write("ecds.json", &scored.discovered("7").unwrap()).unwrap();
-    eventually("the first configuration is back", SOON, || async { idle_share().await == 20 })
-        .await
-        .unwrap();
+    watched.deliver(&scored.plugin().unwrap().to_string());
+    eventually("the first configuration is back", SOON, || async {
+        idle_share().await == 20
+    })
+    .await
+    .unwrap();
     let report = load.await.unwrap();
     assert!(report.failures().is_empty(), "{:#?}", report.failures());
 }

@@ -63,7 +63,10 @@ fn cases(target: SocketAddr) -> Vec<Vec<String>> {
         cases.push(vec![line.clone(), line.clone()]);
         cases.push(vec![format!("{name}: 127.0.0.1:1"), line.clone()]);
         cases.push(vec![format!("{}: {target}", name.to_uppercase())]);
-        cases.push(vec![line.clone(), format!("{}: {target}", name.to_uppercase())]);
+        cases.push(vec![
+            line.clone(),
+            format!("{}: {target}", name.to_uppercase()),
+        ]);
     }
     let all = NAMES.iter().map(|name| format!("{name}: {target}"));
     cases.push(all.collect());
@@ -93,7 +96,9 @@ async fn try_everything(envoy: &Envoy, members: &[SocketAddr], served: bool) {
                     .await
                     .unwrap();
                 sent += 1;
-                let upstream = answer.header(UPSTREAM_HEADER).and_then(|text| text.parse().ok());
+                let upstream = answer
+                    .header(UPSTREAM_HEADER)
+                    .and_then(|text| text.parse().ok());
                 if served {
                     assert_eq!(answer.status, 200, "{case:?}: {}", answer.head);
                     let upstream: SocketAddr = upstream.unwrap_or_else(|| panic!("{case:?}"));
@@ -107,9 +112,17 @@ async fn try_everything(envoy: &Envoy, members: &[SocketAddr], served: bool) {
     }
     assert!(sent > 150, "only {sent} cases were tried");
     assert_eq!(v4.seen(), 0, "connections that the decoy saw");
-    assert_eq!(v6.map_or(0, |decoy| decoy.seen()), 0, "connections that the IPv6 decoy saw");
+    assert_eq!(
+        v6.map_or(0, |decoy| decoy.seen()),
+        0,
+        "connections that the IPv6 decoy saw"
+    );
     let admin_after = admin.stat("http.admin.downstream_rq_total").await.unwrap();
-    assert_eq!(admin_after - admin_before, 1, "requests that the admin interface saw");
+    assert_eq!(
+        admin_after - admin_before,
+        1,
+        "requests that the admin interface saw"
+    );
 }
 
 async fn pods(count: usize) -> (Vec<Pod>, Vec<SocketAddr>) {
@@ -124,13 +137,17 @@ async fn pods(count: usize) -> (Vec<Pod>, Vec<SocketAddr>) {
 async fn envoy_with_agent(members: &[SocketAddr], agent: Option<&Agent>) -> Envoy {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
     let grpc = agent.map_or(nobody, |agent| agent.config().grpc);
-    Envoy::start(base_config(members, grpc).unwrap(), 2).await.unwrap()
+    Envoy::start(base_config(members, grpc).unwrap(), 2)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_the_filter_no_decoy_is_reached() {
     let (_pods, members) = pods(2).await;
-    let agent = Agent::start(AgentConfig::new(members.clone())).await.unwrap();
+    let agent = Agent::start(AgentConfig::new(members.clone()))
+        .await
+        .unwrap();
     let envoy = envoy_with_agent(&members, Some(&agent)).await;
     try_everything(&envoy, &members, true).await;
 }
@@ -189,7 +206,9 @@ async fn a_client_cannot_steer_to_a_member_either() {
         metrics.running = 50.0;
         metrics.kv_usage = 0.99;
     });
-    let agent = Agent::start(AgentConfig::new(members.clone())).await.unwrap();
+    let agent = Agent::start(AgentConfig::new(members.clone()))
+        .await
+        .unwrap();
     let envoy = envoy_with_agent(&members, Some(&agent)).await;
     let client = e2e::rig::Client::new(envoy.address(), e2e::rig::Protocol::Http1);
     e2e::rig::eventually("the idle pod is picked", LIMIT, || async {
@@ -210,9 +229,15 @@ async fn a_client_cannot_steer_to_a_member_either() {
                  connection: close\r\n\r\n",
                 members[0]
             );
-            let answer = raw::exchange(envoy.address(), request.as_bytes(), LIMIT).await.unwrap();
+            let answer = raw::exchange(envoy.address(), request.as_bytes(), LIMIT)
+                .await
+                .unwrap();
             let upstream = answer.header(UPSTREAM_HEADER).unwrap().to_owned();
-            assert_eq!(upstream, members[1].to_string(), "{name} steered a {method}");
+            assert_eq!(
+                upstream,
+                members[1].to_string(),
+                "{name} steered a {method}"
+            );
         }
     }
 }

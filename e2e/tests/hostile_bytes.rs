@@ -76,7 +76,9 @@ async fn every_byte_in_every_header() {
             request.extend(header.bytes().chain(*b": ").chain(value).chain(*b"\r\n"));
             request.extend(b"connection: close\r\n\r\n");
             request.extend(body);
-            let answer = raw::exchange(rig.envoy.address(), &request, LIMIT).await.unwrap();
+            let answer = raw::exchange(rig.envoy.address(), &request, LIMIT)
+                .await
+                .unwrap();
             // Envoy itself refuses what HTTP forbids; the filter refuses nothing.
             assert!(
                 matches!(answer.status, 200 | 400 | 0),
@@ -87,12 +89,19 @@ async fn every_byte_in_every_header() {
                 refused += 1;
             }
             if (0x80..=0xff).contains(&byte) && header != "content-length" && header != "te" {
-                assert_eq!(answer.status, 200, "byte {byte:#04x} in {header}: {}", answer.head);
+                assert_eq!(
+                    answer.status, 200,
+                    "byte {byte:#04x} in {header}: {}",
+                    answer.head
+                );
             }
         }
         nothing_crashed(&rig.envoy).await;
     }
-    assert!(refused < HEADERS.len() * 80, "{refused} requests were refused");
+    assert!(
+        refused < HEADERS.len() * 80,
+        "{refused} requests were refused"
+    );
     every_worker_serves(&rig.envoy).await;
 }
 
@@ -104,7 +113,9 @@ async fn every_byte_in_the_path_and_in_the_model() {
         request.push(byte);
         request.extend(b"x HTTP/1.1\r\nhost: rig\r\nconnection: close\r\n\r\n");
         // Whatever HTTP allows is answered, and the rest refused by Envoy.
-        raw::exchange(rig.envoy.address(), &request, LIMIT).await.unwrap();
+        raw::exchange(rig.envoy.address(), &request, LIMIT)
+            .await
+            .unwrap();
         for place in 0..3 {
             let mut model = b"model".to_vec();
             model.insert([0, 2, 5][place], byte);
@@ -112,7 +123,12 @@ async fn every_byte_in_the_path_and_in_the_model() {
             body.extend(model);
             body.extend(br#""}"#);
             let response = rig.client.send(RequestSpec::post(body)).await.unwrap();
-            assert_eq!(response.status, 200, "byte {byte:#04x} in model: {}", response.text());
+            assert_eq!(
+                response.status,
+                200,
+                "byte {byte:#04x} in model: {}",
+                response.text()
+            );
         }
         let escaped = format!(r#"{{"model":"a\u00{byte:02x}b","prompt":"x"}}"#);
         let response = rig.client.send(RequestSpec::post(escaped)).await.unwrap();
@@ -182,7 +198,9 @@ async fn a_lost_vm_comes_back_warm() {
         }
         all
     };
-    eventually("the idle pod is picked", LIMIT, picks_best).await.unwrap();
+    eventually("the idle pod is picked", LIMIT, picks_best)
+        .await
+        .unwrap();
     // Now no new signals can come, so that only what the slots still hold can be used.
     rig.agent.as_ref().unwrap().freeze().unwrap();
     for _ in 0..4 {
@@ -190,14 +208,22 @@ async fn a_lost_vm_comes_back_warm() {
         let took = eventually("requests are served again", LIMIT, || async {
             let client = Client::new(rig.envoy.address(), Protocol::Http1);
             let spec = RequestSpec::completion("tiny", "again");
-            client.send(spec).await.is_ok_and(|response| response.status == 200)
+            client
+                .send(spec)
+                .await
+                .is_ok_and(|response| response.status == 200)
         })
         .await
         .unwrap();
-        assert!(took < Duration::from_millis(1_100), "the reload took {took:?}");
+        assert!(
+            took < Duration::from_millis(1_100),
+            "the reload took {took:?}"
+        );
     }
     let limit = Duration::from_millis(1_500);
-    eventually("a reloaded VM makes the same picks", limit, picks_best).await.unwrap();
+    eventually("a reloaded VM makes the same picks", limit, picks_best)
+        .await
+        .unwrap();
     let stats = rig.envoy.admin().stats("vm_reload_success").await.unwrap();
     assert!(stats.values().sum::<u64>() >= 1, "{stats:?}");
     rig.agent.as_ref().unwrap().thaw().unwrap();

@@ -21,7 +21,10 @@ use xxhash_rust::xxh64::xxh64;
 /// Turns the one filter into the pair, exactly as istiod would write it: no vm_id, no flag.
 fn pair(config: &mut EnvoyConfig) -> Result<(), RigError> {
     let pointer = format!("{}/typed_config/config", at::FILTER);
-    for (key, value) in [("vm_config/vm_id", json!("")), ("allow_on_headers_stop_iteration", json!(null))] {
+    for (key, value) in [
+        ("vm_config/vm_id", json!("")),
+        ("allow_on_headers_stop_iteration", json!(null)),
+    ] {
         config.set(&format!("{pointer}/{key}"), value)?;
     }
     let filter = |config: &mut EnvoyConfig, name: &str, mode: &str| {
@@ -75,7 +78,12 @@ async fn bodies_arrive_whole_and_at_the_best_pod() {
                 RequestSpec::post(body.clone()).chunked(7_001),
             ] {
                 let response = client.send(spec).await.unwrap();
-                assert_eq!(response.status, 200, "{protocol:?} {size}: {}", response.text());
+                assert_eq!(
+                    response.status,
+                    200,
+                    "{protocol:?} {size}: {}",
+                    response.text()
+                );
                 assert_eq!(response.upstream(), Some(best), "{protocol:?} {size}");
                 let arrived = rig.pods[0].take_recorded();
                 assert_eq!(arrived.len(), 1, "{protocol:?} {size}");
@@ -111,12 +119,17 @@ async fn retries_and_aborts_behave_as_with_one_filter() {
     let admin = rig.envoy.admin();
     eventually("nothing is in flight", Duration::from_secs(5), || async {
         let gauges = admin.stats("in_flight").await.unwrap();
-        let mut ours = gauges.iter().filter(|(name, _)| name.contains("zerohop")).peekable();
+        let mut ours = gauges
+            .iter()
+            .filter(|(name, _)| name.contains("zerohop_in_flight_requests"))
+            .peekable();
         ours.peek().is_some() && ours.all(|(_, value)| *value == 0)
     })
     .await
     .unwrap();
-    rig.pods.iter().for_each(|pod: &Pod| pod.answer(Answer::Echo));
+    rig.pods
+        .iter()
+        .for_each(|pod: &Pod| pod.answer(Answer::Echo));
     let after = rig.client.send(make(1)).await.unwrap();
     assert_eq!(after.status, 200);
 }

@@ -13,8 +13,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use e2e::{
     freshness,
     rig::{
-        Answer, Client, Pod, Protocol, RequestSpec, Rig, RigOptions, eventually,
-        pod::PodMetrics,
+        Answer, Client, Pod, Protocol, RequestSpec, Rig, RigOptions, eventually, pod::PodMetrics,
     },
 };
 
@@ -46,7 +45,11 @@ async fn all_go_to(rig: &Rig, model: &str, best: &Pod, what: &str) {
         .await
         .unwrap();
     let counts = picks(rig, model, 40).await;
-    assert!(only(&counts), "{what}: {counts:?}, best is {}", best.address());
+    assert!(
+        only(&counts),
+        "{what}: {counts:?}, best is {}",
+        best.address()
+    );
 }
 
 async fn rig(pods: usize, concurrency: u32) -> Rig {
@@ -109,7 +112,13 @@ async fn an_adapter_goes_where_it_is_active() {
                 metrics.registered_adapters = vec!["sql".to_owned(), "other".to_owned()];
             });
         }
-        all_go_to(&rig, "sql", &rig.pods[best], &format!("adapter on pod {best}")).await;
+        all_go_to(
+            &rig,
+            "sql",
+            &rig.pods[best],
+            &format!("adapter on pod {best}"),
+        )
+        .await;
     }
 }
 
@@ -161,11 +170,17 @@ async fn a_conversation_stays_where_its_prefix_is_cached() {
     // One connection is one worker, whose own index remembers.
     let client = Client::new(rig.envoy.address(), Protocol::Http1);
     let mut text = "You are a helpful assistant. ".repeat(80);
-    let first = client.send(RequestSpec::chat("tiny", &text, false)).await.unwrap();
+    let first = client
+        .send(RequestSpec::chat("tiny", &text, false))
+        .await
+        .unwrap();
     let home = first.upstream().unwrap();
     for turn in 0..10 {
         text.push_str(&format!("turn {turn}. "));
-        let answer = client.send(RequestSpec::chat("tiny", &text, false)).await.unwrap();
+        let answer = client
+            .send(RequestSpec::chat("tiny", &text, false))
+            .await
+            .unwrap();
         assert_eq!(answer.upstream(), Some(home), "turn {turn}");
     }
 }

@@ -186,25 +186,16 @@ async fn page(admin: SocketAddr, path: &str) -> Result<String, RigError> {
     }
 }
 
-/// The sum of all in-flight requests that gateways have reported, out of `/debug/pools`; `None`
-/// when the page has no such figure.
+/// The requests in flight that gateways have reported, summed out of `/debug/pools`; `None` when the
+/// page has no such figure.
 #[must_use]
 pub fn in_flight(page: &str) -> Option<u64> {
-    fn walk(value: &serde_json::Value, sum: &mut Option<u64>) {
-        match value {
-            serde_json::Value::Object(fields) => {
-                for (name, field) in fields {
-                    match field.as_u64().filter(|_| name.contains("in_flight")) {
-                        Some(count) => *sum = Some(sum.unwrap_or(0) + count),
-                        None => walk(field, sum),
-                    }
-                }
-            }
-            serde_json::Value::Array(list) => list.iter().for_each(|field| walk(field, sum)),
-            _ => {}
-        }
-    }
-    let mut sum = None;
-    walk(&serde_json::from_str(page).ok()?, &mut sum);
-    sum
+    let page: serde_json::Value = serde_json::from_str(page).ok()?;
+    let pools = page.get("pools")?.as_array()?.iter();
+    let gateways = pools.filter_map(|pool| pool.get("gateways")?.as_array());
+    let requests: Vec<u64> = gateways
+        .flatten()
+        .filter_map(|gateway| gateway.get("requests")?.as_u64())
+        .collect();
+    (!requests.is_empty()).then(|| requests.iter().sum())
 }

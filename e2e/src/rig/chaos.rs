@@ -12,9 +12,8 @@ pub const HEADER: &str = "x-zerohop-chaos";
 /// # Errors
 /// When Envoy does not answer at all, or the request survived.
 pub async fn crash_once(envoy: SocketAddr) -> Result<(), RigError> {
-    let request = format!(
-        "GET / HTTP/1.1\r\nhost: rig\r\n{HEADER}: panic\r\nconnection: close\r\n\r\n"
-    );
+    let request =
+        format!("GET / HTTP/1.1\r\nhost: rig\r\n{HEADER}: panic\r\nconnection: close\r\n\r\n");
     let answer = raw::exchange(envoy, request.as_bytes(), Duration::from_secs(5)).await?;
     if answer.status == 503 {
         Ok(())

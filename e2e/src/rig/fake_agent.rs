@@ -85,7 +85,11 @@ impl FakeAgent {
     ///
     /// # Errors
     /// When the address is taken.
-    pub async fn start_at(address: SocketAddr, agent_id: u64, epoch: u64) -> Result<Self, RigError> {
+    pub async fn start_at(
+        address: SocketAddr,
+        agent_id: u64,
+        epoch: u64,
+    ) -> Result<Self, RigError> {
         let listener = TcpListener::bind(address)
             .await
             .map_err(RigError::io("bind a fake agent"))?;
@@ -170,10 +174,7 @@ pub fn id(address: SocketAddr) -> proto::EndpointId {
 
 /// A snapshot as the message that carries it.
 #[must_use]
-pub fn snapshot(
-    version: (u64, u64, u64),
-    endpoints: Vec<proto::Endpoint>,
-) -> proto::AgentMessage {
+pub fn snapshot(version: (u64, u64, u64), endpoints: Vec<proto::Endpoint>) -> proto::AgentMessage {
     let (agent_id, epoch, sequence) = version;
     proto::AgentMessage {
         message: Some(Said::Snapshot(proto::Snapshot {
@@ -182,7 +183,7 @@ pub fn snapshot(
                 agent_id,
                 epoch,
                 sequence,
-                taken_at_unix_ms: 1_800_000_000_000 + sequence,
+                taken_at_unix_ms: sequence.saturating_add(1_800_000_000_000),
             }),
             endpoints,
         })),

@@ -95,7 +95,9 @@ pub fn apply(config: &mut EnvoyConfig, documents: &[Value], wasm: &Path) -> Resu
     apply_plugins(config, documents, wasm)?;
     let mut extensions = BTreeMap::new();
     for document in documents {
-        let patches = document.pointer("/spec/configPatches").and_then(Value::as_array);
+        let patches = document
+            .pointer("/spec/configPatches")
+            .and_then(Value::as_array);
         for patch in patches.into_iter().flatten() {
             apply_patch(config, patch, &mut extensions, wasm)?;
         }
@@ -156,7 +158,10 @@ fn apply_patch(
     extensions: &mut BTreeMap<String, Value>,
     wasm: &Path,
 ) -> Result<(), RigError> {
-    let value = patch.pointer("/patch/value").cloned().unwrap_or(Value::Null);
+    let value = patch
+        .pointer("/patch/value")
+        .cloned()
+        .unwrap_or(Value::Null);
     let filter = "/match/listener/filterChain/filter/subFilter/name";
     match (text(patch, "/applyTo"), text(patch, "/patch/operation")) {
         ("EXTENSION_CONFIG", "ADD") => {
@@ -215,7 +220,11 @@ fn change_filters(
     config: &mut EnvoyConfig,
     change: impl FnOnce(&mut Vec<Value>) -> Result<(), RigError>,
 ) -> Result<(), RigError> {
-    let mut filters = config.get(at::HTTP_FILTERS)?.as_array().cloned().unwrap_or_default();
+    let mut filters = config
+        .get(at::HTTP_FILTERS)?
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     change(&mut filters)?;
     config.set(at::HTTP_FILTERS, Value::Array(filters))
 }

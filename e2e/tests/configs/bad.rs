@@ -27,21 +27,39 @@ pub(crate) fn cases() -> Vec<(String, Vec<&'static str>)> {
         change(&mut config);
         cases.push((config.to_string(), mistakes.to_vec()));
     };
-    json(&|c| c["mode"] = json!("sideways"), &["mode", "sideways", "single"]);
+    json(
+        &|c| c["mode"] = json!("sideways"),
+        &["mode", "sideways", "single"],
+    );
     json(&|c| c["mode"] = json!(1), &["mode"]);
     json(&|c| c["Mode"] = json!("single"), &["Mode", "unknown field"]);
     json(&|c| c["agent"] = json!("c"), &["agent"]);
     json(&|c| c["agent"] = json!({}), &["agent.cluster"]);
     json(&|c| c["agent"]["cluster"] = json!(""), &["agent.cluster"]);
-    json(&|c| c["agent"]["cluster"] = json!("x".repeat(300)), &["agent.cluster"]);
-    json(&|c| c["agent"]["port"] = json!(1), &["agent.port", "unknown field"]);
+    json(
+        &|c| c["agent"]["cluster"] = json!("x".repeat(300)),
+        &["agent.cluster"],
+    );
+    json(
+        &|c| c["agent"]["port"] = json!(1),
+        &["agent.port", "unknown field"],
+    );
     json(&|c| c["pools"] = json!([]), &["pools"]);
     json(&|c| c["pools"] = json!({}), &["pools"]);
     json(&|c| c["pools"] = json!([7]), &["pools[0]"]);
     json(&|c| c["pools"] = json!([{}]), &["pools[0].name"]);
-    json(&|c| c["pools"][0]["name"] = json!("two words"), &["pools[0].name"]);
-    json(&|c| c["pools"][0]["name"] = json!("x".repeat(129)), &["pools[0].name"]);
-    json(&|c| c["pools"][0]["size"] = json!(1), &["pools[0].size", "unknown field"]);
+    json(
+        &|c| c["pools"][0]["name"] = json!("two words"),
+        &["pools[0].name"],
+    );
+    json(
+        &|c| c["pools"][0]["name"] = json!("x".repeat(129)),
+        &["pools[0].name"],
+    );
+    json(
+        &|c| c["pools"][0]["size"] = json!(1),
+        &["pools[0].size", "unknown field"],
+    );
     json(
         &|c| c["pools"] = json!([{"name": "a"}, {"name": "b"}]),
         &["pools[0].cluster", "pools[1].cluster"],
@@ -50,7 +68,10 @@ pub(crate) fn cases() -> Vec<(String, Vec<&'static str>)> {
         &|c| c["pools"] = json!([{"name": "a", "cluster": "x"}, {"name": "a", "cluster": "x"}]),
         &["pools[1].name", "pools[1].cluster", "twice"],
     );
-    json(&|c| c["pools"][0]["members"] = json!("10.0.0.1:80"), &["pools[0].members"]);
+    json(
+        &|c| c["pools"][0]["members"] = json!("10.0.0.1:80"),
+        &["pools[0].members"],
+    );
     json(
         &|c| c["pools"][0]["members"] = json!(["10.0.0.1", "host:80", "10.0.0.1:0", 5]),
         &["members[0]", "members[1]", "members[2]", "members[3]"],
@@ -64,22 +85,48 @@ pub(crate) fn cases() -> Vec<(String, Vec<&'static str>)> {
         &["members[1]", "twice"],
     );
     json(&|c| c["allowed_cidrs"] = json!([]), &["allowed_cidrs"]);
-    json(&|c| c["allowed_cidrs"] = json!("10.0.0.0/8"), &["allowed_cidrs"]);
+    json(
+        &|c| c["allowed_cidrs"] = json!("10.0.0.0/8"),
+        &["allowed_cidrs"],
+    );
     json(
         &|c| c["allowed_cidrs"] = json!(["10.0.0.0", "10.0.0.0/33", "10.0.0.1/8", "x/8"]),
-        &["allowed_cidrs[0]", "allowed_cidrs[1]", "allowed_cidrs[2]", "allowed_cidrs[3]"],
+        &[
+            "allowed_cidrs[0]",
+            "allowed_cidrs[1]",
+            "allowed_cidrs[2]",
+            "allowed_cidrs[3]",
+        ],
     );
     json(&|c| c["body"] = json!(1), &["body"]);
     json(&|c| c["body"]["cap_bytes"] = json!(0), &["body.cap_bytes"]);
     json(&|c| c["body"]["cap_bytes"] = json!(-5), &["body.cap_bytes"]);
-    json(&|c| c["body"]["cap_bytes"] = json!(1.5), &["body.cap_bytes"]);
-    json(&|c| c["body"]["cap_bytes"] = json!("64k"), &["body.cap_bytes"]);
-    json(&|c| c["body"]["cap_bytes"] = json!(u64::MAX), &["body.cap_bytes"]);
-    json(&|c| c["body"]["cap"] = json!(1), &["body.cap", "unknown field"]);
+    json(
+        &|c| c["body"]["cap_bytes"] = json!(1.5),
+        &["body.cap_bytes"],
+    );
+    json(
+        &|c| c["body"]["cap_bytes"] = json!("64k"),
+        &["body.cap_bytes"],
+    );
+    json(
+        &|c| c["body"]["cap_bytes"] = json!(u64::MAX),
+        &["body.cap_bytes"],
+    );
+    json(
+        &|c| c["body"]["cap"] = json!(1),
+        &["body.cap", "unknown field"],
+    );
     json(&|c| c["strict_model"] = json!("yes"), &["strict_model"]);
     json(&|c| c["picker"] = json!([]), &["picker"]);
-    json(&|c| c["picker"] = json!({"policy": "best"}), &["picker", "best"]);
-    json(&|c| c["picker"] = json!({"polici": "scored"}), &["picker", "polici"]);
+    json(
+        &|c| c["picker"] = json!({"policy": "best"}),
+        &["picker", "best"],
+    );
+    json(
+        &|c| c["picker"] = json!({"polici": "scored"}),
+        &["picker", "polici"],
+    );
     json(
         &|c| c["picker"] = json!({"weights": {"queue": -1.0, "kv_cache": 1e300}}),
         &["picker.weights.queue", "picker.weights.kv_cache"],
@@ -92,7 +139,10 @@ pub(crate) fn cases() -> Vec<(String, Vec<&'static str>)> {
         &|c| c["picker"] = json!({"prefix": {"block_bytes": 0}, "retries": {"choices": 0}}),
         &["picker.prefix.block_bytes", "picker.retries.choices"],
     );
-    json(&|c| c["picker"] = json!({"retries": {"choices": 9}}), &["picker.retries.choices"]);
+    json(
+        &|c| c["picker"] = json!({"retries": {"choices": 9}}),
+        &["picker.retries.choices"],
+    );
     // Many at once: none hides another.
     json(
         &|c| {
