@@ -1,4 +1,11 @@
 //! The push contract over real gRPC on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
 
 mod support;
 
@@ -204,7 +211,7 @@ async fn unknown_pools_are_refused_and_served_when_they_appear() {
     rig.members(&[("a", 1)]);
     rig.scraped(0, 1.0);
     let mut gateway = rig.gateway("gw-1", &["a", "later"]).await;
-    let mut kinds = vec![gateway.news().await.unwrap(), gateway.news().await.unwrap()];
+    let mut kinds = [gateway.news().await.unwrap(), gateway.news().await.unwrap()];
     kinds.sort_by_key(|kind| matches!(kind, Message::Refusal(_)));
     assert!(matches!(&kinds[0], Message::Snapshot(snapshot) if snapshot.pool == "a"));
     assert!(matches!(&kinds[1], Message::Refusal(refusal) if refusal.pool == "later"));

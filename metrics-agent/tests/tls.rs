@@ -1,5 +1,12 @@
 //! gRPC over TLS: who is let in. The certificates in `testdata/agent-config/tls` are for tests only;
 //! their authority's key was thrown away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
 
 mod support;
 
