@@ -1,1 +1,153 @@
-//! Filled below.
+use super::*;
+
+const GOOD: &str = r#"{
+    "mode": "pair_first",
+    "agent": {"cluster": "outbound|9002||agent.zerohop.svc.cluster.local"},
+    "pools": [
+        {"name": "a", "cluster": "models-a", "members": ["10.0.0.2:8000", "10.0.0.1:8000"]},
+        {"name": "b", "cluster": "models-b", "members": ["[fd00::1]:8000"]}
+    ],
+    "body": {"cap_bytes": 65536},
+    "allowed_cidrs": ["10.0.0.0/8", "fd00::/8"],
+    "picker": {"policy": "round_robin", "weights": {"queue": 1}},
+    "strict_model": true
+}"#;
+
+#[test]
+fn a_complete_configuration_is_read() {
+    let config = Config::parse(GOOD.as_bytes()).unwrap();
+    assert_eq!(config.mode, Mode::PairFirst);
+    assert_eq!(
+        config.agent_cluster.as_deref(),
+        Some("outbound|9002||agent.zerohop.svc.cluster.local")
+    );
+    let [a, b] = config.pools.as_slice() else {
+        panic!("two pools");
+    };
+    assert_eq!(a.cluster.as_deref(), Some("models-a"));
+    assert_eq!(
+        a.members,
+        ["10.0.0.1:8000", "10.0.0.2:8000"].map(|text| text.parse().unwrap()),
+        "sorted"
+    );
+    assert_eq!(b.members, ["[fd00::1]:8000".parse().unwrap()]);
+    assert_eq!(config.cap_bytes, 65_536);
+    assert!(config.strict_model);
+    assert_eq!(config.picker.policy.as_str(), "round_robin");
+}
+
+#[test]
+fn what_is_not_written_has_a_default() {
+    let text = br#"{"agent": {"cluster": "agent"}, "pools": [{"name": "p"}]}"#;
+    let config = Config::parse(text).unwrap();
+    assert_eq!(config.mode, Mode::Single);
+    assert_eq!(config.cap_bytes, DEFAULT_CAP_BYTES);
+    assert_eq!(config.allowed, AllowedAddresses::Usual);
+    assert_eq!(config.picker, PickerConfig::default());
+    assert!(!config.strict_model);
+}
+
+#[test]
+fn a_second_filter_needs_no_pools() {
+    let config = Config::parse(br#"{"mode": "pair_second"}"#).unwrap();
+    assert_eq!(config.mode, Mode::PairSecond);
+    assert!(config.pools.is_empty());
+}
+
+/// Wraps one field in an otherwise good configuration.
+fn with(field: &str) -> String {
+    let base = r#""agent": {"cluster": "agent"}, "pools": [{"name": "p"}]"#;
+    format!("{{{base}, {field}}}")
+}
+
+/// A good configuration but for its pools.
+fn pools(pools: &str) -> String {
+    format!(r#"{{"agent": {{"cluster": "agent"}}, "pools": {pools}}}"#)
+}
+
+/// Bad configurations and a part of each mistake that must be named, all of them.
+fn bad_configurations() -> Vec<(String, Vec<&'static str>)> {
+    let long = format!(r#""{}""#, "x".repeat(300));
+    vec![
+        (String::new(), vec!["not valid JSON"]),
+        ("{".into(), vec!["not valid JSON", "line 1 column 1"]),
+        ("{} x".into(), vec!["not valid JSON", "trailing characters"]),
+        ("[]".into(), vec!["the document: must be an object, got []"]),
+        ("null".into(), vec!["the document: must be an object, got null"]),
+        (r#""single""#.into(), vec!["the document: must be an object"]),
+        ("{}".into(), vec!["pools: missing"]),
+        (with(r#""mode": "double""#), vec!["mode: must be one of single, pair_first, pair_second, got \"double\""]),
+        (with(r#""mode": 1"#), vec!["mode: must be one of", "got 1"]),
+        (with(r#""mode": null"#), vec!["mode: must be one of", "got null"]),
+        (with(r#""moed": "single""#), vec!["moed: unknown field; known fields are mode"]),
+        (with(r#""mode": "single", "mode": "single""#), vec!["mode: occurs twice"]),
+        (r#"{"agent": [], "pools": [{"name": "p"}]}"#.into(), vec!["agent: must be an object, got []"]),
+        (r#"{"agent": {}, "pools": [{"name": "p"}]}"#.into(), vec!["agent.cluster: missing"]),
+        (r#"{"agent": {"cluster": ""}, "pools": [{"name": "p"}]}"#.into(), vec!["agent.cluster: must be the name of a cluster"]),
+        (r#"{"agent": {"cluster": "a b"}, "pools": [{"name": "p"}]}"#.into(), vec!["agent.cluster: must be", "got \"a b\""]),
+        (format!(r#"{{"agent": {{"cluster": {long}}}, "pools": [{{"name": "p"}}]}}"#), vec!["agent.cluster: must be", "..."]),
+        (r#"{"agent": {"cluster": "a", "port": 1}, "pools": [{"name": "p"}]}"#.into(), vec!["agent.port: unknown field; known fields are cluster"]),
+        (r#"{"pools": [{"name": "p"}]}"#.into(), vec!["pools[0].members: missing; without an agent"]),
+        (pools("[]"), vec!["pools: must have 1 to 64 elements, got 0"]),
+        (pools("{}"), vec!["pools: must be a list, got {}"]),
+        (pools("[1]"), vec!["pools[0]: must be an object, got 1"]),
+        (pools("[{}]"), vec!["pools[0].name: missing"]),
+        (pools(r#"[{"name": ""}]"#), vec!["pools[0].name: must be a name"]),
+        (pools(r#"[{"name": "caf\u00e9"}]"#), vec!["pools[0].name: must be a name", "\\u{e9}"]),
+        (pools(r#"[{"name": "p", "clutser": "c"}]"#), vec!["pools[0].clutser: unknown field; known fields are name, cluster, members"]),
+        (pools(r#"[{"name": "p", "cluster": "c"}, {"name": "p", "cluster": "c"}]"#), vec!["pools[1].name: \"p\" occurs twice", "pools[1].cluster: \"c\" occurs twice"]),
+        (pools(r#"[{"name": "p"}, {"name": "q", "cluster": "c"}]"#), vec!["pools[0].cluster: missing; with several pools"]),
+        (pools(r#"[{"name": "p", "members": "10.0.0.1:80"}]"#), vec!["pools[0].members: must be a list"]),
+        (pools(r#"[{"name": "p", "members": ["10.0.0.1", "pod:80", "10.0.0.1:0", 5]}]"#), vec!["members[0]: must be an address", "members[1]: must be", "members[2]: must be", "members[3]: must be"]),
+        (pools(r#"[{"name": "p", "members": ["127.0.0.1:80", "169.254.169.254:80", "[::1]:80"]}]"#), vec!["members[0]: 127.0.0.1:80 is outside allowed_cidrs", "members[1]: 169.254.169.254:80 is outside", "members[2]: [::1]:80 is outside"]),
+        (pools(r#"[{"name": "p", "members": ["10.0.0.1:80", "10.0.0.1:80"]}]"#), vec!["members[1]: 10.0.0.1:80 occurs twice"]),
+        (with(r#""allowed_cidrs": []"#), vec!["allowed_cidrs: must have 1 to 64 elements"]),
+        (with(r#""allowed_cidrs": "10.0.0.0/8""#), vec!["allowed_cidrs: must be a list"]),
+        (with(r#""allowed_cidrs": ["10.0.0.1/8", "10.0.0.0/33", true]"#), vec!["allowed_cidrs[0]: must be a network", "allowed_cidrs[1]: must be", "allowed_cidrs[2]: must be"]),
+        (with(r#""body": 1"#), vec!["body: must be an object, got 1"]),
+        (with(r#""body": {"cap_bytes": 0}"#), vec!["body.cap_bytes: must be a whole number in 1..=1048576, got 0"]),
+        (with(r#""body": {"cap_bytes": 1.5}"#), vec!["body.cap_bytes: must be a whole number"]),
+        (with(r#""body": {"cap_bytes": 99999999}"#), vec!["body.cap_bytes: must be a whole number"]),
+        (with(r#""body": {"cap": 1}"#), vec!["body.cap: unknown field; known fields are cap_bytes"]),
+        (with(r#""strict_model": "yes""#), vec!["strict_model: must be true or false, got \"yes\""]),
+        (with(r#""picker": []"#), vec!["picker: must be an object"]),
+        (with(r#""picker": {"policy": "best", "weights": {"queue": -1, "kv": 1}}"#), vec!["picker.policy: must be one of", "picker.weights.queue: must be", "picker.weights.kv: unknown field"]),
+        (with(r#""picker": {"freshness": {"fresh_ms": 9000}}"#), vec!["picker.freshness.expired_ms: must be greater"]),
+        (
+            r#"{"mode": 7, "agent": {"cluster": 3}, "pools": [{"name": 1, "x": 2}], "body": {"cap_bytes": "a"}, "allowed_cidrs": [4], "picker": {"retries": {"choices": 9}}, "strict_model": 0, "y": 0}"#.into(),
+            vec!["mode: ", "agent.cluster: ", "pools[0].name: ", "pools[0].x: ", "body.cap_bytes: ", "allowed_cidrs[0]: ", "picker.retries.choices: ", "strict_model: ", "y: "],
+        ),
+    ]
+}
+
+#[test]
+fn every_bad_configuration_is_refused_with_all_its_mistakes() {
+    let cases = bad_configurations();
+    assert!(cases.len() >= 40);
+    for (text, expected) in cases {
+        let Mistakes(mistakes) = match Config::parse(text.as_bytes()) {
+            Err(mistakes) => mistakes,
+            Ok(_) => panic!("accepted: {text}"),
+        };
+        let all = mistakes.join("\n");
+        for part in expected {
+            assert!(
+                all.contains(part),
+                "{text}\nmust name {part:?}, says\n{all}"
+            );
+        }
+        assert!(
+            all.chars().all(|c| c == '\n' || !c.is_control()),
+            "fit for a log: {all:?}"
+        );
+        assert!(mistakes.iter().all(|mistake| mistake.len() <= 512), "{all}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_one_mistake() {
+    for bytes in [&b"\xff\xfe"[..], b"{\"mode\": \"\xff\"}", &[0; 64]] {
+        let Mistakes(mistakes) = Config::parse(bytes).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    }
+}
