@@ -28,13 +28,14 @@ pub(crate) struct Exchange {
     shared: Arc<Shared>,
     connection: Arc<Connection>,
     kind: Kind,
-    handler: &'static str,
+    handler: Option<&'static str>,
     method: String,
     began_at: Instant,
     pub(crate) status: u16,
     pub(crate) request_bytes: u64,
     pub(crate) response_bytes: u64,
     finished: bool,
+    broken: bool,
 }
 
 impl Exchange {
@@ -42,7 +43,7 @@ impl Exchange {
         shared: &Arc<Shared>,
         connection: &Arc<Connection>,
         kind: Kind,
-        handler: &'static str,
+        handler: Option<&'static str>,
         method: &http::Method,
     ) -> Self {
         connection.begin_exchange();
@@ -62,6 +63,7 @@ impl Exchange {
             request_bytes: 0,
             response_bytes: 0,
             finished: false,
+            broken: false,
         }
     }
 
@@ -71,24 +73,25 @@ impl Exchange {
 
     /// The last byte of the answer was handed over.
     pub(crate) fn finish(&mut self) {
-        self.finished = true;
+        self.finished = !self.broken;
+    }
+
+    /// The client broke off: whatever is answered, the exchange counts as aborted.
+    pub(crate) fn client_left(&mut self) {
+        self.broken = true;
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.connection.end_exchange();
-        if self.kind != Kind::Api {
-            return;
-        }
-        let stats = &self.shared.stats;
-        StatsCounter::add(&stats.response_bytes, self.response_bytes);
-        if self.status != 0 {
-            stats.record_status(self.status);
+        if let Some(handler) = self.handler
+            && self.status != 0
+        {
             locked(&self.shared.process)
                 .http
                 .record(&http_stats::Exchange {
-                    handler: self.handler,
+                    handler,
                     method: &self.method,
                     status: self.status,
                     request_bytes: self.request_bytes,
@@ -96,6 +99,14 @@ impl Drop for Exchange {
                     seconds: self.began_at.elapsed().as_secs_f64(),
                     now_unix: unix_seconds(),
                 });
+        }
+        if self.kind != Kind::Api {
+            return;
+        }
+        let stats = &self.shared.stats;
+        StatsCounter::add(&stats.response_bytes, self.response_bytes);
+        if self.status != 0 {
+            stats.record_status(self.status);
         }
         let ended = if self.finished {
             &stats.finished

@@ -81,23 +81,21 @@ impl Route {
         }
     }
 
-    /// The handler label of the `http_*` metrics.
-    fn handler(self) -> &'static str {
+    /// The handler label of the `http_*` metrics; `None` where vLLM does not count requests.
+    fn handler(self) -> Option<&'static str> {
         match self {
-            Route::Models => "/v1/models",
-            Route::Complete(Endpoint::Chat) => "/v1/chat/completions",
-            Route::Complete(Endpoint::Completions) => "/v1/completions",
-            Route::LoadLora => "/v1/load_lora_adapter",
-            Route::UnloadLora => "/v1/unload_lora_adapter",
-            Route::Tokenize => "/tokenize",
+            Route::Models => Some("/v1/models"),
+            Route::Complete(Endpoint::Chat) => Some("/v1/chat/completions"),
+            Route::Complete(Endpoint::Completions) => Some("/v1/completions"),
+            Route::LoadLora => Some("/v1/load_lora_adapter"),
+            Route::UnloadLora => Some("/v1/unload_lora_adapter"),
+            Route::Tokenize => Some("/tokenize"),
+            Route::NotFound | Route::WrongMethod(_) | Route::Echo => Some("none"),
             Route::Health
             | Route::Version
             | Route::ServerLoad
             | Route::Metrics
-            | Route::Control
-            | Route::NotFound
-            | Route::WrongMethod(_)
-            | Route::Echo => "none",
+            | Route::Control => None,
         }
     }
 }
@@ -213,8 +211,11 @@ async fn api_request(
         shared.stats.record_request(received.record);
         return match end {
             BodyEnd::TooLarge => api::too_large(shared.config.max_body_bytes),
-            // Nobody is there to read an answer.
-            _ => pending().await,
+            // Nobody reads it, but hyper waits for an answer before it closes the connection.
+            _ => {
+                exchange.client_left();
+                Reply::empty(StatusCode::BAD_REQUEST)
+            }
         };
     }
     if shared.resets(Reset::Response, faults) {
