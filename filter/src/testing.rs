@@ -229,6 +229,12 @@ impl FakeHost {
         context.body.len()
     }
 
+    /// As when nobody holds the body back: only the present chunk is shown.
+    pub(crate) fn replace_body(&self, context: u32, chunk: &[u8]) {
+        let mut contexts = self.contexts.borrow_mut();
+        contexts.get_mut(&context).unwrap().body = chunk.to_vec();
+    }
+
     pub(crate) fn respond_with(&self, context: u32, status: &[u8], upstream: Option<&[u8]>) {
         let mut contexts = self.contexts.borrow_mut();
         let context = contexts.get_mut(&context).unwrap();

@@ -1,1 +1,410 @@
-//! Filled below.
+use picker::{Endpoint, EndpointId, InFlight, PoolSnapshot, SnapshotVersion};
+use pool_state::{
+    convert::{delta_to_proto, snapshot_to_proto},
+    proto::{AgentMessage, GatewayMessage, Heartbeat, Refusal},
+};
+
+use super::*;
+use crate::{
+    root::{Root, Stream},
+    slots,
+    testing::{FakeEnvoy, FakeHost, FakeStream},
+};
+
+const CONFIG: &str =
+    r#"{"agent": {"cluster": "agent"}, "pools": [{"name": "p", "members": ["10.0.0.1:80"]}]}"#;
+
+struct Rig {
+    envoy: FakeEnvoy,
+    vms: Vec<(FakeHost, Root)>,
+}
+
+impl Rig {
+    fn new(count: usize) -> Self {
+        let envoy = FakeEnvoy::new();
+        envoy.add_cluster("agent");
+        let start = |_| {
+            let host = envoy.vm().configured(CONFIG);
+            let root = Root::configure(&host, 0).unwrap();
+            (host, root)
+        };
+        let vms = (0..count).map(start).collect();
+        Self { envoy, vms }
+    }
+
+    /// All VMs tick, then 200 ms pass.
+    fn tick(&mut self) {
+        for (host, root) in &mut self.vms {
+            root.tick(host);
+        }
+        self.envoy.advance_ms(200);
+    }
+
+    fn deliver(&mut self, vm: usize, token: u32, message: Vec<u8>) {
+        let (host, root) = &mut self.vms[vm];
+        let length = host.incoming(message);
+        root.stream_message(host, StreamToken(token), length);
+    }
+
+    fn heartbeat(&mut self, vm: usize, token: u32) {
+        let beat = agent_message::Message::Heartbeat(Heartbeat { sequence: 1 });
+        self.deliver(vm, token, encode(beat));
+    }
+
+    fn open_streams(&self) -> Vec<u32> {
+        let streams = self.envoy.streams();
+        let open = streams
+            .iter()
+            .enumerate()
+            .filter(|(_, stream)| !stream.reset);
+        open.map(|(token, _)| u32::try_from(token).unwrap())
+            .collect()
+    }
+
+    fn sent(&self, token: u32) -> Vec<gateway_message::Message> {
+        sent(&self.envoy.streams()[token as usize])
+    }
+
+    /// Routes one request in a VM and returns its destination; it stays in flight.
+    fn pick(&self, vm: usize) -> Option<String> {
+        let (host, root) = &self.vms[vm];
+        let context = host.stream(&[]);
+        let Stream::Request(mut request) = root.stream(context) else {
+            panic!("this root context decides");
+        };
+        request.on_request_headers(host, true);
+        host.header_of(context, crate::headers::DESTINATION)
+    }
+}
+
+fn sent(stream: &FakeStream) -> Vec<gateway_message::Message> {
+    let decode = |bytes: &Vec<u8>| GatewayMessage::decode(bytes.as_slice()).unwrap();
+    stream
+        .sent
+        .iter()
+        .filter_map(|bytes| decode(bytes).message)
+        .collect()
+}
+
+fn encode(message: agent_message::Message) -> Vec<u8> {
+    AgentMessage {
+        message: Some(message),
+    }
+    .encode_to_vec()
+}
+
+fn state(sequence: u64, members: &[u8]) -> PoolSnapshot {
+    let endpoint = |last: &u8| {
+        Endpoint::new(EndpointId {
+            address: ([10, 0, 1, *last], 80).into(),
+            generation: 5,
+        })
+    };
+    PoolSnapshot {
+        pool: "p".to_owned(),
+        version: SnapshotVersion {
+            agent_id: 9,
+            epoch: 1,
+            sequence,
+            taken_at_unix_ms: 0,
+        },
+        endpoints: members.iter().map(endpoint).collect(),
+    }
+}
+
+fn snapshot(state: &PoolSnapshot) -> Vec<u8> {
+    encode(agent_message::Message::Snapshot(snapshot_to_proto(
+        state,
+        Millis(0),
+    )))
+}
+
+fn delta(old: &PoolSnapshot, new: &PoolSnapshot) -> Vec<u8> {
+    encode(agent_message::Message::Delta(delta_to_proto(
+        old,
+        new,
+        Millis(0),
+    )))
+}
+
+#[test]
+fn of_four_vms_one_opens_a_stream_and_says_hello() {
+    let mut rig = Rig::new(4);
+    for _ in 0..5 {
+        rig.tick();
+    }
+    assert_eq!(rig.open_streams(), [0]);
+    let sent = rig.sent(0);
+    let Some(gateway_message::Message::Hello(hello)) = sent.first() else {
+        panic!("the first message is a greeting, got {sent:?}");
+    };
+    assert_eq!(hello.pools, ["p"]);
+    assert!(
+        limits::is_gateway_id(&hello.gateway_id),
+        "{}",
+        hello.gateway_id
+    );
+}
+
+#[test]
+fn a_snapshot_reaches_every_vm_at_its_next_pick_and_a_delta_too() {
+    let mut rig = Rig::new(3);
+    rig.tick();
+    assert_eq!(rig.pick(2).as_deref(), Some("10.0.0.1:80"), "the seed");
+    rig.deliver(0, 0, snapshot(&state(1, &[1])));
+    for vm in 0..3 {
+        assert_eq!(rig.pick(vm).as_deref(), Some("10.0.1.1:80"));
+    }
+    rig.deliver(0, 0, delta(&state(1, &[1]), &state(2, &[2])));
+    for vm in 0..3 {
+        assert_eq!(rig.pick(vm).as_deref(), Some("10.0.1.2:80"));
+    }
+    assert_eq!(
+        rig.envoy.metric("zerohop_pool_states_total.result.taken"),
+        2
+    );
+}
+
+#[test]
+fn the_next_leader_goes_on_where_the_dead_one_stopped() {
+    let mut rig = Rig::new(3);
+    rig.tick();
+    rig.deliver(0, 0, snapshot(&state(7, &[1])));
+    let hello = rig.sent(0).remove(0);
+    rig.vms.remove(0);
+    for _ in 0..4 {
+        rig.tick();
+    }
+    assert_eq!(
+        rig.open_streams(),
+        [0, 1],
+        "the zombie of the dead VM and the new one"
+    );
+    assert_eq!(
+        rig.sent(1).remove(0),
+        hello,
+        "the same gateway to the agent"
+    );
+    assert_eq!(
+        rig.pick(1).as_deref(),
+        Some("10.0.1.1:80"),
+        "warm meanwhile"
+    );
+    rig.deliver(0, 1, snapshot(&state(6, &[2])));
+    assert_eq!(
+        rig.pick(1).as_deref(),
+        Some("10.0.1.1:80"),
+        "time does not run back"
+    );
+    rig.deliver(0, 1, snapshot(&state(8, &[2])));
+    assert_eq!(rig.pick(1).as_deref(), Some("10.0.1.2:80"));
+}
+
+#[test]
+fn each_side_hears_the_other_once_a_second() {
+    let mut rig = Rig::new(1);
+    for _ in 0..50 {
+        rig.tick();
+        rig.heartbeat(0, 0);
+    }
+    let beats = rig.sent(0).into_iter().filter_map(|message| match message {
+        gateway_message::Message::Heartbeat(beat) => Some(beat.sequence),
+        gateway_message::Message::Hello(_) | gateway_message::Message::InFlight(_) => None,
+    });
+    assert_eq!(beats.collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
+    assert_eq!(
+        rig.open_streams(),
+        [0],
+        "an agent with nothing new is alive"
+    );
+}
+
+#[test]
+fn a_silent_agent_is_given_up_after_three_seconds() {
+    let mut rig = Rig::new(1);
+    let mut waited = 0;
+    rig.tick();
+    while !rig.envoy.streams()[0].reset {
+        rig.tick();
+        waited += 200;
+        assert!(waited <= SILENCE_MS, "still waiting after {waited} ms");
+    }
+    assert_eq!(waited, SILENCE_MS);
+    rig.tick();
+    assert_eq!(rig.open_streams(), [1], "and another is opened");
+    assert_eq!(
+        rig.pick(0).as_deref(),
+        Some("10.0.0.1:80"),
+        "requests do not notice"
+    );
+    rig.heartbeat(0, 0);
+    rig.deliver(0, 0, snapshot(&state(1, &[1])));
+    assert_eq!(
+        rig.pick(0).as_deref(),
+        Some("10.0.0.1:80"),
+        "late messages count for nothing"
+    );
+}
+
+#[test]
+fn an_unknown_cluster_is_tried_again_with_a_back_off() {
+    let envoy = FakeEnvoy::new();
+    let host = envoy.vm().configured(CONFIG);
+    let mut rig = Rig {
+        vms: vec![(
+            host,
+            Root::configure(&envoy.vm().configured(CONFIG), 0).unwrap(),
+        )],
+        envoy,
+    };
+    for _ in 0..50 {
+        rig.tick();
+    }
+    let failures = rig
+        .envoy
+        .metric("zerohop_agent_stream_events_total.event.open_failed");
+    assert!((4..=12).contains(&failures), "{failures} attempts in 10 s");
+    rig.envoy.add_cluster("agent");
+    for _ in 0..16 {
+        rig.tick();
+    }
+    assert_eq!(rig.open_streams(), [0]);
+}
+
+#[test]
+fn a_closed_stream_is_opened_again() {
+    let mut rig = Rig::new(1);
+    rig.tick();
+    let (host, root) = &mut rig.vms[0];
+    root.stream_closed(host, StreamToken(77), 14);
+    root.stream_closed(host, StreamToken(0), 14);
+    for _ in 0..3 {
+        rig.tick();
+    }
+    assert_eq!(rig.envoy.streams().len(), 2);
+    assert_eq!(
+        rig.envoy
+            .metric("zerohop_agent_stream_events_total.event.closed"),
+        1
+    );
+}
+
+#[test]
+fn a_message_that_breaks_the_contract_starts_the_stream_over() {
+    let mut no_ip = snapshot_to_proto(&state(2, &[1]), Millis(0));
+    no_ip.endpoints[0].id.as_mut().unwrap().ip.clear();
+    let gap = delta_to_proto(&state(8, &[1]), &state(9, &[2]), Millis(0));
+    for bad in [
+        vec![0xff; 40],
+        encode(agent_message::Message::Snapshot(no_ip)),
+        encode(agent_message::Message::Delta(gap)),
+        vec![0; limits::MAX_MESSAGE_BYTES + 1],
+    ] {
+        let mut rig = Rig::new(1);
+        rig.tick();
+        rig.deliver(0, 0, snapshot(&state(1, &[1])));
+        rig.deliver(0, 0, bad);
+        assert!(rig.open_streams().is_empty());
+        for _ in 0..3 {
+            rig.tick();
+        }
+        assert_eq!(rig.open_streams(), [1]);
+        assert_eq!(
+            rig.pick(0).as_deref(),
+            Some("10.0.1.1:80"),
+            "the state stays"
+        );
+        assert_eq!(
+            rig.envoy
+                .metric("zerohop_agent_stream_events_total.event.contract_error"),
+            1
+        );
+    }
+}
+
+#[test]
+fn other_pools_refusals_and_unknown_messages_end_nothing() {
+    let mut rig = Rig::new(1);
+    rig.tick();
+    let mut other = state(1, &[1]);
+    other.pool = "q".to_owned();
+    let refusal = Refusal {
+        pool: "p\n".to_owned(),
+        reason: "unknown".to_owned(),
+    };
+    rig.deliver(0, 0, snapshot(&other));
+    rig.deliver(0, 0, encode(agent_message::Message::Refusal(refusal)));
+    rig.deliver(0, 0, Vec::new());
+    rig.deliver(0, 0, vec![0xfa, 0x06, 0x01, 0x00]);
+    assert_eq!(rig.open_streams(), [0]);
+    assert_eq!(rig.pick(0).as_deref(), Some("10.0.0.1:80"));
+}
+
+#[test]
+fn the_load_of_all_workers_is_reported_when_it_changes() {
+    let mut rig = Rig::new(3);
+    rig.tick();
+    rig.deliver(0, 0, snapshot(&state(1, &[1])));
+    for vm in [0, 1, 1, 2] {
+        rig.pick(vm);
+    }
+    // The tables of others are read at most once a millisecond.
+    rig.envoy.advance_ms(1);
+    for _ in 0..5 {
+        rig.tick();
+        rig.heartbeat(0, 0);
+    }
+    let reports: Vec<_> = rig
+        .sent(0)
+        .into_iter()
+        .filter_map(|message| match message {
+            gateway_message::Message::InFlight(report) => Some(report),
+            gateway_message::Message::Hello(_) | gateway_message::Message::Heartbeat(_) => None,
+        })
+        .collect();
+    assert_eq!(reports.len(), 1, "one change, one report: {reports:?}");
+    let [load] = reports[0].loads.as_slice() else {
+        panic!("one endpoint has load");
+    };
+    assert_eq!(load.requests, 4);
+    assert_eq!(rig.envoy.metric("zerohop_in_flight_requests.pool.p"), 4);
+}
+
+#[test]
+fn losing_the_lease_closes_the_stream() {
+    let mut rig = Rig::new(2);
+    rig.tick();
+    let (host, _) = &rig.vms[1];
+    slots::set_agent(host, &slots::PoolKeys::new("p"), "another");
+    rig.tick();
+    assert!(rig.open_streams().is_empty());
+}
+
+#[test]
+fn a_root_context_that_ends_hands_over_at_once() {
+    let mut rig = Rig::new(2);
+    rig.tick();
+    let (host, root) = &mut rig.vms[0];
+    root.shut_down(host);
+    rig.vms.remove(0);
+    rig.tick();
+    assert_eq!(rig.open_streams(), [1]);
+}
+
+#[test]
+fn the_worker_that_is_not_there_any_more_stops_counting() {
+    let mut rig = Rig::new(2);
+    rig.tick();
+    rig.deliver(0, 0, snapshot(&state(1, &[1, 2])));
+    for _ in 0..6 {
+        rig.pick(1);
+    }
+    rig.vms.remove(1);
+    for _ in 0..12 {
+        rig.tick();
+    }
+    let (host, root) = &rig.vms[0];
+    let mut worker = root.worker().unwrap().borrow_mut();
+    let loads = worker.loads(host, 0, host.now());
+    assert_eq!(loads, Vec::<(EndpointId, InFlight)>::new());
+}

@@ -94,7 +94,8 @@ fn a_known_length_needs_no_end_of_stream() {
 
 #[test]
 fn bodies_that_cannot_be_read_are_not_waited_for() {
-    let cases: [(&str, &[(&str, &[u8])], bool); 8] = [
+    type Headers = &'static [(&'static str, &'static [u8])];
+    let cases: [(&str, Headers, bool); 8] = [
         ("no_body", &[("content-type", b"application/json")], true),
         ("no_body", &[(":method", b"HEAD")], true),
         ("not_json_type", &[], false),
