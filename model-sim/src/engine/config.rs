@@ -1,5 +1,9 @@
 //! What one engine is: speed, memory and limits.
 
+/// Blocks, tokens in a block and sequences: more than any accelerator has, and little enough for
+/// the tables.
+const MAX_COUNT: u32 = 1 << 24;
+
 /// The size and the speed of one engine.
 ///
 /// The defaults stand for Llama-2-7B (multi-head attention) on an 80 GB accelerator; ten such
@@ -93,15 +97,17 @@ impl EngineConfig {
             ));
         }
         let counts = [
-            ("max_num_seqs", self.max_num_seqs, 1),
-            ("token_budget", self.token_budget, 1),
-            ("kv_blocks", self.kv_blocks, 1),
-            ("block_tokens", self.block_tokens, 1),
-            ("max_model_len", self.max_model_len, 2),
+            ("max_num_seqs", self.max_num_seqs, 1, MAX_COUNT),
+            ("token_budget", self.token_budget, 1, u32::MAX),
+            ("kv_blocks", self.kv_blocks, 1, MAX_COUNT),
+            ("block_tokens", self.block_tokens, 1, MAX_COUNT),
+            ("max_model_len", self.max_model_len, 2, u32::MAX),
         ];
-        for (name, value, least) in counts {
-            if value < least {
-                mistakes.push(format!("{name}: must be at least {least}, got {value}"));
+        for (name, value, least, most) in counts {
+            if !(least..=most).contains(&value) {
+                mistakes.push(format!(
+                    "{name}: must be from {least} to {most}, got {value}"
+                ));
             }
         }
         mistakes
@@ -128,10 +134,10 @@ impl EngineConfig {
         if !(0.0..=1.0).contains(&self.kv_watermark) {
             self.kv_watermark = defaults.kv_watermark;
         }
-        self.max_num_seqs = self.max_num_seqs.max(1);
+        self.max_num_seqs = self.max_num_seqs.clamp(1, MAX_COUNT);
         self.token_budget = self.token_budget.max(1);
-        self.kv_blocks = self.kv_blocks.max(1);
-        self.block_tokens = self.block_tokens.max(1);
+        self.kv_blocks = self.kv_blocks.clamp(1, MAX_COUNT);
+        self.block_tokens = self.block_tokens.clamp(1, MAX_COUNT);
         self.max_model_len = self.max_model_len.max(2);
         self
     }
@@ -157,7 +163,7 @@ mod tests {
         assert!(
             mistakes
                 .iter()
-                .any(|m| m == "kv_blocks: must be at least 1, got 0")
+                .any(|m| m == "kv_blocks: must be from 1 to 16777216, got 0")
         );
         assert_eq!(bad.repaired().mistakes(), Vec::<String>::new());
     }
