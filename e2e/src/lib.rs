@@ -3,5 +3,6 @@
 //! The rig starts things and ends them; the tests in `tests/` say what must hold; the binaries in
 //! `src/bin/` show it and measure it.
 
+pub mod bench;
 pub mod freshness;
 pub mod rig;

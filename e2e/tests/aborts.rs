@@ -136,7 +136,7 @@ async fn nothing_is_in_flight(rig: &Rig) {
     if let Some(agent) = &rig.agent {
         let told = eventually("the agent was told 0", limit, || async {
             let pools = agent.page("/debug/pools").await.unwrap();
-            e2e::rig::agent::in_flight(&pools).is_some_and(|total| total == 0)
+            e2e::rig::agent::in_flight(&pools) == Some(0)
         })
         .await;
         if let Err(error) = told {
@@ -185,6 +185,13 @@ async fn http1_clients_that_leave_at_every_phase() {
         gauges
             .iter()
             .any(|(name, value)| name.contains(GAUGE) && *value == 5)
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    let agent = rig.agent.as_ref().unwrap();
+    eventually("the agent was told 5", Duration::from_secs(3), || async {
+        let pools = agent.page("/debug/pools").await.unwrap();
+        e2e::rig::agent::in_flight(&pools) == Some(5)
     })
     .await
     .unwrap_or_else(|error| panic!("{error}"));

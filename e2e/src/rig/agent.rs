@@ -191,11 +191,11 @@ async fn page(admin: SocketAddr, path: &str) -> Result<String, RigError> {
 #[must_use]
 pub fn in_flight(page: &str) -> Option<u64> {
     let page: serde_json::Value = serde_json::from_str(page).ok()?;
-    let pools = page.get("pools")?.as_array()?.iter();
-    let gateways = pools.filter_map(|pool| pool.get("gateways")?.as_array());
-    let requests: Vec<u64> = gateways
-        .flatten()
-        .filter_map(|gateway| gateway.get("requests")?.as_u64())
-        .collect();
-    (!requests.is_empty()).then(|| requests.iter().sum())
+    let mut requests = 0;
+    for pool in page.get("pools")?.as_array()? {
+        for gateway in pool.get("gateways")?.as_array()? {
+            requests += gateway.get("requests")?.as_u64()?;
+        }
+    }
+    Some(requests)
 }

@@ -1,0 +1,66 @@
+//! What a bench found: a table for people, JSON for machines.
+
+use std::{fs, path::PathBuf};
+
+use serde::Serialize;
+
+use crate::rig::{RigError, artifacts};
+
+/// One measured figure. Lower is better for every figure that we have.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figure {
+    /// Its name, the same for ever.
+    pub id: String,
+    /// What was measured.
+    pub value: f64,
+    /// The unit of value and goal.
+    pub unit: &'static str,
+    /// The most that it should be; `None` for figures that are only compared with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goal: Option<f64>,
+    /// Which direction is better.
+    pub better: &'static str,
+}
+
+impl Figure {
+    /// A figure of which less is better.
+    #[must_use]
+    pub fn new(id: impl Into<String>, value: f64, unit: &'static str, goal: Option<f64>) -> Self {
+        Self {
+            id: id.into(),
+            value: (value * 100.0).round() / 100.0,
+            unit,
+            goal,
+            better: "lower",
+        }
+    }
+}
+
+/// Writes `target/bench/<bench>.json` and prints each figure beside its goal.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn report(bench: &str, figures: &[Figure]) -> Result<PathBuf, RigError> {
+    println!("\n{:<34} {:>10}  {:>8}", "figure", "measured", "goal");
+    for figure in figures {
+        let goal = figure
+            .goal
+            .map_or_else(|| "-".to_owned(), |goal| format!("{goal}"));
+        let verdict = match figure.goal {
+            Some(goal) if figure.value > goal => "  MISSED",
+            _ => "",
+        };
+        println!(
+            "{:<34} {:>10.2}  {goal:>8} {}{verdict}",
+            figure.id, figure.value, figure.unit
+        );
+    }
+    let folder = artifacts::target().join("bench");
+    let path = folder.join(format!("{bench}.json"));
+    let text = serde_json::json!({"bench": bench, "figures": figures}).to_string();
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::write(&path, text + "\n"))
+        .map_err(RigError::io(format!("write {}", path.display())))?;
+    println!("\nwritten to {}", path.display());
+    Ok(path)
+}

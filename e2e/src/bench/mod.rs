@@ -1,0 +1,8 @@
+//! Measurements of the whole, with figures that a machine can read.
+
+pub mod body;
+pub mod ext_proc;
+pub mod figures;
+pub mod filter_cost;
+pub mod upstream;
+pub mod wire;
