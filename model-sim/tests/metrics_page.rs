@@ -143,18 +143,14 @@ async fn with_adapters_the_page_has_the_captured_shapes_and_keeps_old_combinatio
         .await;
     }
     let page = get(instance.address(), "/metrics").await;
+    let time = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
     let loras = |page: &str| {
         let mut lines: Vec<String> = page
             .lines()
             .filter(|line| line.starts_with("vllm:lora"))
             .map(str::to_owned)
             .collect();
-        lines.sort_by(|a, b| {
-            a.rsplit_once(' ')
-                .unwrap()
-                .1
-                .cmp(b.rsplit_once(' ').unwrap().1)
-        });
+        lines.sort_by(|a, b| time(a).total_cmp(&time(b)));
         lines
     };
     let ours = loras(page.text());

@@ -91,6 +91,7 @@ impl Process {
         submission: Submission,
         sender: &UnboundedSender<Progress>,
     ) -> (RequestId, bool) {
+        self.advance();
         let now = self.clock.now();
         let was_idle = self.engine.next_event_at().is_none();
         let Submission {
@@ -113,6 +114,7 @@ impl Process {
     }
 
     pub(crate) fn abort(&mut self, id: RequestId) {
+        self.advance();
         self.routes.remove(&id);
         let now = self.clock.now();
         self.engine.abort(id, now);
@@ -124,19 +126,16 @@ impl Process {
             return None;
         }
         let now = self.clock.now();
-        let steps = self.engine.counters().steps;
-        let Process {
-            engine,
-            routes,
-            counters,
-            ..
-        } = self;
-        for event in engine.advance(now) {
-            deliver(routes, counters, event);
-        }
-        if self.engine.counters().steps > steps {
-            self.loras
-                .record(self.engine.running_loras(), unix_seconds());
+        // Step by step, since vLLM records which adapters run after each of them.
+        while let Some(at) = self.engine.next_event_at().filter(|at| *at <= now) {
+            let steps = self.engine.counters().steps;
+            for event in self.engine.advance(at) {
+                deliver(&mut self.routes, &mut self.counters, event);
+            }
+            if self.engine.counters().steps > steps {
+                self.loras
+                    .record(self.engine.running_loras(), unix_seconds());
+            }
         }
         self.engine
             .next_event_at()
