@@ -196,6 +196,7 @@ fn the_next_leader_goes_on_where_the_dead_one_stopped() {
         Some("10.0.1.1:80"),
         "time does not run back"
     );
+    assert_eq!(rig.envoy.metric("zerohop_pool_states_total.result.old"), 1);
     rig.deliver(0, 1, snapshot(&state(8, &[2])));
     assert_eq!(rig.pick(1).as_deref(), Some("10.0.1.2:80"));
 }
