@@ -79,7 +79,7 @@ async fn all_pick(
         let response = client
             .send(spec)
             .await
-            .map_err(|failure| RigError::http("probe", failure))?;
+            .map_err(|failure| RigError::http("probe", &failure))?;
         if response.upstream() != wanted {
             return Ok(false);
         }

@@ -4,5 +4,6 @@
 //! `src/bin/` show it and measure it.
 
 pub mod bench;
+pub mod demo;
 pub mod freshness;
 pub mod rig;

@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test fails by panicking"
 )]
 
@@ -139,7 +140,7 @@ fn lies(member: SocketAddr) -> Vec<proto::AgentMessage> {
     for (length, port) in [(0, 80), (3, 80), (17, 80), (4, 0), (4, 70_000)] {
         let mut endpoint = good();
         endpoint.id = Some(proto::EndpointId {
-            ip: vec![127; length].into(),
+            ip: vec![127; length],
             port,
             generation: 0,
         });

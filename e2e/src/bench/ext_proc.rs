@@ -44,11 +44,11 @@ mod proto {
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub(super) enum Asked {
         #[prost(message, tag = "2")]
-        RequestHeaders(HttpHeaders),
+        Headers(HttpHeaders),
         #[prost(message, tag = "4")]
-        RequestBody(HttpBody),
+        Body(HttpBody),
         #[prost(message, tag = "6")]
-        RequestTrailers(Nothing),
+        Trailers(Nothing),
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -77,11 +77,11 @@ mod proto {
     #[derive(Clone, PartialEq, prost::Oneof)]
     pub(super) enum Answered {
         #[prost(message, tag = "1")]
-        RequestHeaders(Common),
+        Headers(Common),
         #[prost(message, tag = "3")]
-        RequestBody(Common),
+        Body(Common),
         #[prost(message, tag = "5")]
-        RequestTrailers(Nothing),
+        Trailers(Nothing),
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -243,9 +243,9 @@ fn answer(
     turn: &Turn,
 ) -> Vec<proto::ProcessingResponse> {
     match asked.request {
-        Some(Asked::RequestHeaders(headers)) if headers.end_of_stream => vec![picked(turn)],
+        Some(Asked::Headers(headers)) if headers.end_of_stream => vec![picked(turn)],
         // The whole body comes first, because the model and the prompt are in it.
-        Some(Asked::RequestBody(piece)) => {
+        Some(Asked::Body(piece)) => {
             body.extend_from_slice(&piece.body);
             if !piece.end_of_stream {
                 return Vec::new();
@@ -261,8 +261,8 @@ fn answer(
                 }
             }
         }
-        Some(Asked::RequestTrailers(_)) => vec![proto::ProcessingResponse {
-            response: Some(Answered::RequestTrailers(proto::Nothing {})),
+        Some(Asked::Trailers(_)) => vec![proto::ProcessingResponse {
+            response: Some(Answered::Trailers(proto::Nothing {})),
         }],
         _ => Vec::new(),
     }
@@ -281,7 +281,7 @@ fn picked((endpoints, next): &(Vec<SocketAddr>, AtomicUsize)) -> proto::Processi
         append_action: 2,
     };
     proto::ProcessingResponse {
-        response: Some(Answered::RequestHeaders(proto::Common {
+        response: Some(Answered::Headers(proto::Common {
             response: Some(proto::CommonResponse {
                 header_mutation: Some(proto::HeaderMutation {
                     set_headers: vec![header],
@@ -294,7 +294,7 @@ fn picked((endpoints, next): &(Vec<SocketAddr>, AtomicUsize)) -> proto::Processi
 
 fn sent_back(body: Bytes, end_of_stream: bool) -> proto::ProcessingResponse {
     proto::ProcessingResponse {
-        response: Some(Answered::RequestBody(proto::Common {
+        response: Some(Answered::Body(proto::Common {
             response: Some(proto::CommonResponse {
                 header_mutation: None,
                 body_mutation: Some(proto::BodyMutation {

@@ -56,7 +56,7 @@ pub async fn closed_loop(
     }
     while let Some(ended) = tasks.join_next().await {
         ended
-            .map_err(|error| RigError::http("bench client", error))?
+            .map_err(|error| RigError::http("bench client", &error))?
             .map_err(RigError::io("bench request"))?;
     }
     Ok(())

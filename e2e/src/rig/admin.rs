@@ -63,7 +63,7 @@ impl Admin {
         if answer.status == 200 {
             Ok(String::from_utf8_lossy(&answer.body).into_owned())
         } else {
-            Err(RigError::http(doing, format!("status {}", answer.status)))
+            Err(RigError::http(doing, &format!("status {}", answer.status)))
         }
     }
 }

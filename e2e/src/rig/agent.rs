@@ -181,7 +181,7 @@ async fn page(admin: SocketAddr, path: &str) -> Result<String, RigError> {
     } else {
         Err(RigError::http(
             format!("GET {path}"),
-            format!("status {}", answer.status),
+            &format!("status {}", answer.status),
         ))
     }
 }

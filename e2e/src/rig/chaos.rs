@@ -20,7 +20,7 @@ pub async fn crash_once(envoy: SocketAddr) -> Result<(), RigError> {
     } else {
         Err(RigError::http(
             "a request that makes the filter panic",
-            format!("status {} instead of 503", answer.status),
+            &format!("status {} instead of 503", answer.status),
         ))
     }
 }

@@ -69,7 +69,7 @@ impl RigError {
     }
 
     /// A failed request.
-    pub fn http(doing: impl Into<String>, problem: impl ToString) -> Self {
+    pub fn http(doing: impl Into<String>, problem: &dyn std::fmt::Display) -> Self {
         Self::Http {
             doing: doing.into(),
             problem: problem.to_string(),

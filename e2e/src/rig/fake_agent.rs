@@ -166,7 +166,7 @@ pub fn id(address: SocketAddr) -> proto::EndpointId {
         IpAddr::V6(ip) => ip.octets().to_vec(),
     };
     proto::EndpointId {
-        ip: ip.into(),
+        ip,
         port: address.port().into(),
         generation: 1,
     }

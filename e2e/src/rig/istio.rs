@@ -179,7 +179,7 @@ fn apply_patch(
                 Some(_) => {
                     let typed = extensions
                         .get(name)
-                        .ok_or_else(|| unknown(format!("no EXTENSION_CONFIG named {name}")))?;
+                        .ok_or_else(|| unknown(&format!("no EXTENSION_CONFIG named {name}")))?;
                     json!({"name": name, "typed_config": typed})
                 }
             };
@@ -193,7 +193,7 @@ fn apply_patch(
             let place = match text(patch, "/match/cluster/service") {
                 MODEL_SERVERS => at::MODEL_SERVERS,
                 AGENT => at::AGENT,
-                other => return Err(unknown(format!("a CLUSTER of {other}"))),
+                other => return Err(unknown(&format!("a CLUSTER of {other}"))),
             };
             merge_at(config, place, &value)
         }
@@ -201,7 +201,7 @@ fn apply_patch(
         ("HTTP_ROUTE", "MERGE") => {
             merge_at(config, &format!("{}/routes/0", at::VIRTUAL_HOST), &value)
         }
-        (place, operation) => Err(unknown(format!("{operation} of {place}"))),
+        (place, operation) => Err(unknown(&format!("{operation} of {place}"))),
     }
 }
 
@@ -210,7 +210,7 @@ fn insert_before(config: &mut EnvoyConfig, name: &str, filter: Value) -> Result<
         let place = filters
             .iter()
             .position(|each| text(each, "/name") == name)
-            .ok_or_else(|| unknown(format!("no filter {name} to insert before")))?;
+            .ok_or_else(|| unknown(&format!("no filter {name} to insert before")))?;
         filters.insert(place, filter);
         Ok(())
     })
@@ -252,7 +252,7 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
-fn unknown(what: String) -> RigError {
+fn unknown(what: &str) -> RigError {
     RigError::Config {
         path: "envoy-config/istio".into(),
         problem: format!("the tests do not know how to apply {what}"),

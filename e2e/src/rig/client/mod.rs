@@ -5,7 +5,7 @@ mod request;
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::{
@@ -45,7 +45,7 @@ pub struct Response {
     pub headers: HeaderMap,
     /// Body.
     pub body: Bytes,
-    /// Time to the response's head.
+    /// Time to the first byte of the body, which is the time to the first token of a stream.
     pub first_byte: Duration,
     /// Time to its end.
     pub total: Duration,
@@ -125,14 +125,20 @@ impl Client {
         let exchange = async {
             let request = spec.build(self.target).map_err(broken)?;
             let response = self.pool.request(request).await.map_err(broken)?;
-            let first_byte = start.elapsed();
-            let (head, body) = response.into_parts();
-            let body = body.collect().await.map_err(broken)?.to_bytes();
+            let (head, mut incoming) = response.into_parts();
+            let mut body = BytesMut::new();
+            let mut first_byte = None;
+            while let Some(frame) = incoming.frame().await {
+                if let Ok(data) = frame.map_err(broken)?.into_data() {
+                    first_byte.get_or_insert_with(|| start.elapsed());
+                    body.extend_from_slice(&data);
+                }
+            }
             Ok(Response {
                 status: head.status,
                 headers: head.headers,
-                body,
-                first_byte,
+                body: body.freeze(),
+                first_byte: first_byte.unwrap_or_else(|| start.elapsed()),
                 total: start.elapsed(),
             })
         };
