@@ -10,8 +10,5 @@ mod number;
 mod page;
 mod template;
 
-#[cfg(test)]
-mod tests;
-
 pub use dialect::Dialect;
 pub(crate) use page::Page;
