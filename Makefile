@@ -25,7 +25,6 @@ setup: ## Fetch what is missing: wasm targets (rustup), Envoy (into .tools)
 	@scripts/get-envoy.sh
 
 build: wasm agent ## Build the filter's wasm and the agent
-	$(CARGO) build --locked --workspace
 
 wasm: setup ## Build the filter as it ships
 	$(BUILD_WASM)
@@ -84,8 +83,8 @@ bench-filter: wasm ## CPU per request that the filter adds, beside ext_proc
 bench-pick: ## One pick in V8, at 10, 100 and 1,000 endpoints
 	scripts/bench-pick.sh
 
-bench-agent: agent ## The agent with 100 endpoints at 200 ms and 50 ms
-	scripts/bench-agent.sh
+bench-agent: ## The agent with 100 endpoints at 200 ms and 50 ms
+	$(CARGO) bench --locked -p metrics-agent --bench agent
 
 bench-freshness: wasm agent ## From "pod changed" to "picks changed"
 	$(CARGO) build --locked --release -p e2e --bin bench-freshness

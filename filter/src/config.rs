@@ -25,8 +25,8 @@ use self::table::Table;
 pub use self::{addresses::AllowedAddresses, pools::PoolConfig};
 
 /// The longest part of a body that is buffered unless the configuration says otherwise, in bytes.
-/// It fits the 32 KiB buffers of Envoy's advice for the edge, so that no request gets a 413 because
-/// of the filter.
+/// Envoy adds each piece to its buffer before it asks the filter, so `request_body_buffer_limit` has
+/// to leave room for one more piece (docs/envoy.md).
 pub const DEFAULT_CAP_BYTES: usize = 32 * 1024;
 /// The most that may be configured: Envoy's default buffer limit.
 pub const MAX_CAP_BYTES: usize = 1024 * 1024;

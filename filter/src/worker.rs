@@ -28,6 +28,9 @@ use crate::{
     slots::{self, PoolKeys},
 };
 
+/// The filter state in which access logs find the reason:
+/// `%FILTER_STATE(wasm.zerohop.reason:PLAIN)%`.
+const REASON: [&str; 1] = ["zerohop.reason"];
 /// Bytes of prompt text per token, on average, for the in-flight ledger.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -179,6 +182,9 @@ impl Worker {
         let view = pool.view.at(now, &pool.breaker);
         let decision = pool.picker.pick(facts, &view, &mut self.entropy);
         self.metrics.picked(host, index, decision.reason());
+        if let Err(error) = host.set_property(&REASON, decision.reason().as_str().as_bytes()) {
+            log::debug!("the reason is not in the access log: {error}");
+        }
         let routing = match listed(view.endpoints, &decision) {
             None if decision.reason() == Reason::Saturated => Routing::Saturated,
             None => Routing::Fallback,
