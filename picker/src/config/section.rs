@@ -3,7 +3,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use super::node::Node;
+use super::node::{Decimal, Node};
 
 /// An object of the configuration and the mistakes found in it so far.
 pub(super) struct Section {
@@ -104,7 +104,7 @@ impl Section {
         if let Some(number) = number.filter(|number| range.contains(number)) {
             return Some(number);
         }
-        let (low, high) = range.into_inner();
+        let (low, high) = (Decimal(*range.start()), Decimal(*range.end()));
         self.refuse(
             name,
             &format!("must be a number from {low} to {high}"),

@@ -18,7 +18,7 @@ mod random;
 mod round_robin;
 mod scored;
 
-use std::fmt::Debug;
+use std::fmt;
 
 use crate::{
     config::PickerConfig,
@@ -74,7 +74,7 @@ impl PolicyName {
 }
 
 /// One way to decide.
-pub(crate) trait Policy: Debug + Send {
+pub(crate) trait Policy: Send {
     /// Decides for one request; `round` has at least one candidate.
     fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision;
 
@@ -85,6 +85,14 @@ pub(crate) trait Policy: Debug + Send {
 
     /// Forgets what is known of the endpoint in `slot`: the slot gets another one.
     fn forget(&mut self, _slot: u32) {}
+}
+
+/// Not a supertrait: that would put the `Debug` of every policy and of all within, with the formatting
+/// of floats, into the filter's wasm, where nobody prints them.
+impl fmt::Debug for dyn Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("dyn Policy")
+    }
 }
 
 /// The policy of a configuration.
