@@ -36,8 +36,10 @@ export VLLM_ENABLE_V1_MULTIPROCESSING=0 TORCHDYNAMO_DISABLE=1
 # Tests load adapters and reset caches while the server runs.
 export VLLM_ALLOW_RUNTIME_LORA_UPDATING=True VLLM_SERVER_DEV_MODE=1
 
+# float32, because for bfloat16 vLLM takes the AMX kernels where the CPU names AMX, and some virtual
+# machines name it without letting anybody use it: the engine dies of SIGILL at the first request.
 exec "$home/venv/bin/vllm" serve "$home/model" \
     --served-model-name tiny --host 127.0.0.1 --port "$port" \
-    --enforce-eager --distributed-executor-backend uni \
+    --dtype float32 --enforce-eager --distributed-executor-backend uni \
     --max-num-seqs 4 --max-model-len 1024 --block-size 32 --num-gpu-blocks-override 64 \
     --disable-uvicorn-access-log "${lora[@]}" "$@"

@@ -26,7 +26,11 @@ async fn metrics_have_labels_and_their_number_does_not_grow() {
         r#"zerohop_pool_states_total{result="taken"}"#,
         r#"zerohop_agent_stream_up{} 1"#,
     ] {
-        assert!(page.contains(series), "{series} is missing:\n{}", ours(&page).join("\n"));
+        assert!(
+            page.contains(series),
+            "{series} is missing:\n{}",
+            ours(&page).join("\n")
+        );
     }
     let before = ours(&page).len();
     for number in 0..300 {
@@ -40,29 +44,42 @@ async fn metrics_have_labels_and_their_number_does_not_grow() {
 /// The filter's own series, histograms left out because Envoy shows them once they have values.
 fn ours(page: &str) -> Vec<&str> {
     let mine = page.lines().filter(|line| line.starts_with("zerohop_"));
-    mine.filter(|line| !line.contains("pick_microseconds")).collect()
+    mine.filter(|line| !line.contains("pick_microseconds"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_access_log_says_why_and_nothing_says_what_was_asked() {
     let rig = Rig::start(RigOptions::default()).await.unwrap();
     let secret = "canary-7d1f";
-    let spec = RequestSpec::chat(&format!("{secret}-model"), &format!("{secret} prompt"), false)
-        .header("authorization", &format!("Bearer {secret}"))
-        .header("x-gateway-destination-endpoint", &format!("{secret}:80"));
+    let spec = RequestSpec::chat(
+        &format!("{secret}-model"),
+        &format!("{secret} prompt"),
+        false,
+    )
+    .header("authorization", &format!("Bearer {secret}"))
+    .header("x-gateway-destination-endpoint", &format!("{secret}:80"));
     assert_eq!(rig.client.send(spec).await.unwrap().status, 200);
     let output = || rig.envoy.process().output();
-    eventually("the access log is written", Duration::from_secs(12), || async {
-        output().contains("/v1/chat/completions")
-    })
+    eventually(
+        "the access log is written",
+        Duration::from_secs(12),
+        || async { output().contains("/v1/chat/completions") },
+    )
     .await
     .unwrap();
     let line = output();
-    let line = line.lines().find(|line| line.contains("/v1/chat/completions")).unwrap();
+    let line = line
+        .lines()
+        .find(|line| line.contains("/v1/chat/completions"))
+        .unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["status"], 200);
     let reason = line["reason"].as_str().unwrap_or_default();
-    assert!(["best_score", "prefix_hit", "lora_affinity"].contains(&reason), "{line}");
+    assert!(
+        ["best_score", "prefix_hit", "lora_affinity"].contains(&reason),
+        "{line}"
+    );
     let picked = line["picked"].as_str().unwrap();
     let first = picked.split(',').next().unwrap();
     assert_eq!(line["upstream"], first, "{line}");

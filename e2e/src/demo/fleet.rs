@@ -1,9 +1,6 @@
 //! The model servers of the demo.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::net::SocketAddr;
 
 use model_sim::{
     engine::EngineConfig,
@@ -11,19 +8,15 @@ use model_sim::{
 };
 
 use super::traffic::Mix;
-use crate::rig::{RigError, artifacts, eventually, ports, process::Process, raw, scratch::Scratch};
+use crate::rig::{RigError, vllm::Replica};
 
 /// How many vLLM replicas two cores can carry.
 const REPLICAS: usize = 2;
-const VLLM_START: Duration = Duration::from_secs(600);
 
 /// The running model servers.
 pub(super) enum Fleet {
     Simulated(Vec<Instance>),
-    Vllm(
-        Vec<(SocketAddr, Process)>,
-        #[expect(dead_code, reason = "holds their logs")] Scratch,
-    ),
+    Vllm(Vec<Replica>),
 }
 
 /// One simulated pod: speed, sequences at once and KV blocks. No two are alike.
@@ -60,35 +53,14 @@ impl Fleet {
 
     /// Real vLLM on the CPU, as `vllm/setup.sh` installed it.
     pub(super) async fn vllm() -> Result<Self, RigError> {
-        let scratch = Scratch::new()?;
-        let script = artifacts::repository().join("vllm/replica.sh");
-        let mut replicas = Vec::new();
-        for number in 0..REPLICAS {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_address().port()));
-            let log = scratch.path().join(format!("vllm-{number}.log"));
-            let port = address.port().to_string();
-            let process = Process::start("vLLM", &script, [port.as_str()], &[], &log)?;
-            replicas.push((address, process));
-        }
-        for (address, process) in &mut replicas {
-            let healthy = || async {
-                let request = b"GET /health HTTP/1.1\r\nhost: vllm\r\nconnection: close\r\n\r\n";
-                let answer = raw::exchange(*address, request, Duration::from_secs(2)).await;
-                tokio::time::sleep(Duration::from_millis(500)).await;
-                answer.is_ok_and(|answer| answer.status == 200)
-            };
-            if let Err(error) = eventually("vLLM answers", VLLM_START, healthy).await {
-                return Err(process.failure(error.to_string()));
-            }
-        }
-        Ok(Self::Vllm(replicas, scratch))
+        Replica::start(REPLICAS, &[]).await.map(Self::Vllm)
     }
 
     /// Where the pods are.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         match self {
             Self::Simulated(instances) => instances.iter().map(Instance::address).collect(),
-            Self::Vllm(replicas, _) => replicas.iter().map(|(address, _)| *address).collect(),
+            Self::Vllm(replicas) => replicas.iter().map(Replica::address).collect(),
         }
     }
 
@@ -121,9 +93,9 @@ impl Fleet {
                     .map_err(|error| RigError::http("kill a pod", &error)),
                 None => Ok(()),
             },
-            Self::Vllm(replicas, _) => {
-                if let Some((_, process)) = replicas.get_mut(pod) {
-                    process.kill();
+            Self::Vllm(replicas) => {
+                if let Some(replica) = replicas.get_mut(pod) {
+                    replica.process.kill();
                 }
                 Ok(())
             }

@@ -25,6 +25,7 @@ pub mod process;
 pub mod raw;
 pub mod scratch;
 mod setup;
+pub mod vllm;
 
 pub use admin::Admin;
 pub use agent::{Agent, AgentConfig};
