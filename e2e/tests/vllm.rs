@@ -73,15 +73,21 @@ impl Stage {
 
     /// Both replicas answer what they would answer directly, streamed and not.
     async fn serves(&self) {
+        let asked: Vec<_> = (0..8)
+            .map(|number| {
+                let client = self.client.clone();
+                tokio::spawn(async move { client.send(request("tiny", number, 4)).await })
+            })
+            .collect();
         let mut seen = std::collections::BTreeSet::new();
-        for number in 0..8 {
-            let response = self.client.send(request("tiny", number, 4)).await.unwrap();
+        for answer in asked {
+            let response = answer.await.unwrap().unwrap();
             assert_eq!(response.status, 200, "{}", response.text());
             let body: Value = serde_json::from_slice(&response.body).unwrap();
             assert_eq!(body["usage"]["completion_tokens"], 4);
             seen.insert(response.upstream().unwrap());
         }
-        assert_eq!(seen.len(), 2, "both replicas share the load");
+        assert_eq!(seen.len(), 2, "both replicas share what comes at once");
         let stream = RequestSpec::chat("tiny", "count", true);
         let response = self.client.send(stream).await.unwrap();
         assert_eq!(response.status, 200);
