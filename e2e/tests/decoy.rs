@@ -242,3 +242,30 @@ async fn a_client_cannot_steer_to_a_member_either() {
         }
     }
 }
+
+/// The control: with the cluster that we never ship and no filter, the decoy is reached, so that the
+/// zeroes above mean something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_original_dst_cluster_would_reach_the_decoy() {
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let mut config = base_config(&[], nobody).unwrap();
+    config.remove_filter().unwrap();
+    let cluster = json!({
+        "name": "model-servers", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED",
+        "original_dst_lb_config": {
+            "use_http_header": true, "http_header_name": "x-gateway-destination-endpoint",
+        },
+    });
+    config.set(at::MODEL_SERVERS, cluster).unwrap();
+    let envoy = Envoy::start(config, 1).await.unwrap();
+    let decoy = Decoy::start(Ipv4Addr::LOCALHOST.into()).await.unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: rig\r\nx-gateway-destination-endpoint: {}\r\nconnection: close\r\n\r\n",
+        decoy.address()
+    );
+    let answer = raw::exchange(envoy.address(), request.as_bytes(), LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(answer.header("x-decoy"), Some("1"), "{}", answer.head);
+    assert_eq!(decoy.seen(), 1);
+}
