@@ -1,7 +1,7 @@
 //! The cases that need no simulator, against real vLLM: `make test-vllm`. Ignored otherwise, because
-//! vLLM is a download of 0.9 GB and a start of a minute.
+//! vLLM is a download of 0.9 GB and a start of half a minute.
 //!
-//! One test starts the replicas once and tells one story, from the harmless to the fatal.
+//! One test starts two replicas once and tells one story, from the harmless to the fatal.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,254 +11,77 @@
     reason = "a test fails by panicking"
 )]
 
-use std::{net::SocketAddr, time::Duration};
+#[path = "vllm/direct.rs"]
+mod direct;
+#[path = "vllm/faults.rs"]
+mod faults;
+#[path = "vllm/signals.rs"]
+mod signals;
+#[path = "vllm/stage.rs"]
+mod stage;
 
-use e2e::rig::{
-    Agent, AgentConfig, Client, Envoy, Load, LoadReport, Protocol, RequestSpec, base_config,
-    eventually, process::Signal, vllm::Replica,
-};
-use serde_json::{Value, json};
-use tokio::time::sleep;
+use std::collections::BTreeSet;
 
-struct Stage {
-    agent: Agent,
-    envoy: Envoy,
-    client: Client,
-    members: Vec<SocketAddr>,
-}
-
-fn request(model: &str, number: u64, max_tokens: u64) -> RequestSpec {
-    let body = json!({"model": model, "prompt": format!("{number}: tell me"), "max_tokens": max_tokens,
-                      "ignore_eos": true});
-    RequestSpec::post(body.to_string())
-}
-
-fn none_failed(report: &LoadReport, what: &str) {
-    assert!(
-        report.failures().is_empty(),
-        "{what}: {:#?}",
-        report.failures()
-    );
-    assert!(
-        report.sent() > 10,
-        "{what}: only {} were sent",
-        report.sent()
-    );
-}
-
-impl Stage {
-    async fn load(&self, seconds: u64) -> tokio::task::JoinHandle<LoadReport> {
-        let client = self.client.clone();
-        let load = Load {
-            rate: 4.0,
-            duration: Duration::from_secs(seconds),
-        };
-        tokio::spawn(async move { client.load(load, |number| request("tiny", number, 8)).await })
-    }
-
-    async fn signal(&self, endpoint: SocketAddr, name: &str) -> f64 {
-        let page: Value =
-            serde_json::from_str(&self.agent.page("/debug/pools").await.unwrap()).unwrap();
-        let endpoints = page
-            .pointer("/pools/0/endpoints")
-            .unwrap()
-            .as_array()
-            .unwrap();
-        let wanted = endpoints
-            .iter()
-            .find(|each| each["address"] == endpoint.to_string());
-        let value = wanted.and_then(|each| each["signals"][name]["value"].as_f64());
-        value.unwrap_or(-1.0)
-    }
-
-    /// Both replicas answer what they would answer directly, streamed and not.
-    async fn serves(&self) {
-        let asked: Vec<_> = (0..8)
-            .map(|number| {
-                let client = self.client.clone();
-                tokio::spawn(async move { client.send(request("tiny", number, 4)).await })
-            })
-            .collect();
-        let mut seen = std::collections::BTreeSet::new();
-        for answer in asked {
-            let response = answer.await.unwrap().unwrap();
-            assert_eq!(response.status, 200, "{}", response.text());
-            let body: Value = serde_json::from_slice(&response.body).unwrap();
-            assert_eq!(body["usage"]["completion_tokens"], 4);
-            seen.insert(response.upstream().unwrap());
-        }
-        assert_eq!(seen.len(), 2, "both replicas share what comes at once");
-        let stream = RequestSpec::chat("tiny", "count", true);
-        let response = self.client.send(stream).await.unwrap();
-        assert_eq!(response.status, 200);
-        assert!(
-            response.text().ends_with("data: [DONE]\n\n"),
-            "{}",
-            response.text()
-        );
-        // What vLLM refuses is refused, and not repeated elsewhere.
-        for (spec, status) in [
-            (request("nobody", 1, 1), 404),
-            (RequestSpec::post("{"), 400),
-        ] {
-            let response = self.client.send(spec).await.unwrap();
-            assert_eq!(response.status, status, "{}", response.text());
-            assert_eq!(response.attempts(), 1, "{}", response.text());
-        }
-    }
-
-    /// A replica that is busy behind Envoy's back is avoided.
-    async fn avoids_the_busy_one(&self) {
-        let busy = self.members[0];
-        let direct = Client::new(busy, Protocol::Http1).with_limit(Duration::from_secs(120));
-        let others: Vec<_> = (0..24)
-            .map(|number| {
-                let direct = direct.clone();
-                tokio::spawn(async move { direct.send(request("tiny", number, 400)).await })
-            })
-            .collect();
-        let limit = Duration::from_secs(20);
-        eventually("the agent sees the queue", limit, || async {
-            self.signal(busy, "waiting").await >= 8.0
-        })
-        .await
-        .unwrap();
-        let mut idle = 0;
-        for number in 0..10 {
-            let response = self
-                .client
-                .send(request("tiny", 100 + number, 2))
-                .await
-                .unwrap();
-            assert_eq!(response.status, 200);
-            idle += u32::from(response.upstream() == Some(self.members[1]));
-        }
-        let waiting = self.signal(busy, "waiting").await;
-        assert!(
-            idle >= 9 || waiting < 4.0,
-            "{idle} of 10 went to the idle replica"
-        );
-        others.iter().for_each(tokio::task::JoinHandle::abort);
-        eventually("the queue is gone", Duration::from_secs(120), || async {
-            self.signal(busy, "running").await == 0.0 && self.signal(busy, "waiting").await == 0.0
-        })
-        .await
-        .unwrap();
-    }
-
-    /// An adapter that is active on one replica attracts its requests there.
-    async fn keeps_adapters_together(&self) {
-        let home = self.members[1];
-        let direct = Client::new(home, Protocol::Http1).with_limit(Duration::from_secs(120));
-        let long = tokio::spawn(async move { direct.send(request("sql", 1, 400)).await });
-        let limit = Duration::from_secs(20);
-        eventually("the agent sees the adapter", limit, || async {
-            let page = self.agent.page("/debug/pools").await.unwrap();
-            let page: Value = serde_json::from_str(&page).unwrap();
-            let endpoints = page
-                .pointer("/pools/0/endpoints")
-                .unwrap()
-                .as_array()
-                .unwrap();
-            endpoints.iter().any(|each| {
-                each["address"] == home.to_string()
-                    && each["signals"]["lora"].to_string().contains("sql")
-            })
-        })
-        .await
-        .unwrap();
-        let mut at_home = 0;
-        for number in 0..6 {
-            let response = self.client.send(request("sql", number, 1)).await.unwrap();
-            assert_eq!(response.status, 200, "{}", response.text());
-            at_home += u32::from(response.upstream() == Some(home));
-        }
-        let still_running = !long.is_finished();
-        long.abort();
-        assert!(
-            at_home >= 5 || !still_running,
-            "{at_home} of 6 went where sql was active"
-        );
-    }
-}
+use e2e::rig::RequestSpec;
+use serde_json::Value;
+use stage::{Kind, Stage, request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs vLLM: make test-vllm"]
+#[ignore = "needs real vLLM: make test-vllm"]
 async fn real_vllm_from_the_harmless_to_the_fatal() {
-    // With a shutdown time-out a replica that got SIGTERM looks idle and answers 500 to everything.
-    let mut replicas = Replica::start(2, &["--shutdown-timeout", "20"])
-        .await
-        .unwrap();
-    let members: Vec<SocketAddr> = replicas.iter().map(Replica::address).collect();
-    let agent = Agent::start(AgentConfig::new(members.clone()))
-        .await
-        .unwrap();
-    let config = base_config(&members, agent.config().grpc).unwrap();
-    let envoy = Envoy::start(config, 2).await.unwrap();
-    let client = Client::new(envoy.address(), Protocol::Http1).with_limit(Duration::from_secs(60));
-    let mut stage = Stage {
-        agent,
-        envoy,
-        client,
-        members,
-    };
-    let limit = Duration::from_secs(20);
-    eventually("the filter picks by signals", limit, || async {
-        stage.client.send(request("tiny", 0, 1)).await.ok();
-        let picks = stage
-            .envoy
-            .admin()
-            .stats("zerohop_picks_total")
-            .await
-            .unwrap();
-        let mut picks = picks.iter();
-        picks.any(|(name, count)| name.ends_with("best_score") && *count > 0)
-    })
-    .await
-    .unwrap();
+    let mut stage = Stage::set().await;
+    serves_every_kind_of_request(&stage).await;
+    stage.settled("after the first requests").await;
+    signals::the_page_of_a_busy_replica_is_understood_and_it_is_avoided(&stage).await;
+    stage.settled("after the load past the gateway").await;
+    signals::adapters_stay_where_they_are_active(&stage).await;
+    stage.settled("after the adapters").await;
+    faults::agent_killed(&mut stage).await;
+    stage.settled("after the agent's death").await;
+    faults::replica_killed(&mut stage).await;
+    stage.settled("after a replica's death").await;
+    faults::replica_draining(&mut stage).await;
+    stage.settled("after the shutdown of a replica").await;
+}
 
-    stage.serves().await;
-    stage.avoids_the_busy_one().await;
-    stage.keeps_adapters_together().await;
-
-    let load = stage.load(8).await;
-    sleep(Duration::from_secs(2)).await;
-    stage.agent.kill();
-    none_failed(&load.await.unwrap(), "agent killed");
-    stage.agent.restart().await.unwrap();
-
-    // A generation keeps the first replica in its shutdown for a while.
-    let direct = Client::new(stage.members[0], Protocol::Http1);
-    let long = tokio::spawn(async move { direct.send(request("tiny", 7, 900)).await });
-    let load = stage.load(8).await;
-    sleep(Duration::from_secs(2)).await;
-    replicas[0].process.signal(Signal::Terminate).unwrap();
-    let report = load.await.unwrap();
-    long.abort();
-    none_failed(&report, "replica draining");
-    let late = report.per_upstream(Duration::from_secs(5)..);
-    assert_eq!(
-        late.get(&stage.members[0]),
-        None,
-        "nobody is served by a draining replica"
-    );
-    replicas[0].process.kill();
-
-    let mut last = Replica::start(1, &[]).await.unwrap();
-    let rest = vec![stage.members[1], last[0].address()];
-    drop(stage);
-    let agent = Agent::start(AgentConfig::new(rest.clone())).await.unwrap();
-    let config = base_config(&rest, agent.config().grpc).unwrap();
-    let envoy = Envoy::start(config, 2).await.unwrap();
-    let client = Client::new(envoy.address(), Protocol::Http1).with_limit(Duration::from_secs(60));
-    let stage = Stage {
-        agent,
-        envoy,
-        client,
-        members: rest,
-    };
-    let load = stage.load(8).await;
-    sleep(Duration::from_secs(2)).await;
-    last[0].process.kill();
-    none_failed(&load.await.unwrap(), "replica killed");
+/// Completions and chat, streamed and not, of the base model and of an adapter, from both replicas,
+/// with nothing repeated.
+async fn serves_every_kind_of_request(stage: &Stage) {
+    let mut asked = Vec::new();
+    for number in 0..32 {
+        let kind = Kind::of(number);
+        let model = if number / 4 % 2 == 0 { "tiny" } else { "sql" };
+        let client = stage.rig.client.clone();
+        // Four at a time, so that the load has to spread.
+        let sent = tokio::spawn(async move { client.send(request(kind, model, number, 6)).await });
+        asked.push((kind, model, sent));
+        if number % 4 < 3 {
+            continue;
+        }
+        for (kind, model, sent) in asked.drain(..) {
+            let response = sent.await.unwrap().unwrap();
+            let text = response.text();
+            assert_eq!(response.status, 200, "{kind:?} of {model}: {text}");
+            assert_eq!(response.attempts(), 1, "{kind:?} of {model}");
+            if kind.streamed() {
+                assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+                assert!(text.contains(&format!("\"model\":\"{model}\"")), "{text}");
+                let events = text.matches("data: {").count();
+                assert!((2..=8).contains(&events), "{events} events: {text}");
+            } else {
+                let body: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(body["model"], model);
+                assert_eq!(body["usage"]["completion_tokens"], 6);
+            }
+        }
+    }
+    let served: BTreeSet<_> = stage.served().await.into_iter().collect();
+    assert_eq!(served.len(), 2, "both replicas share the load: {served:?}");
+    // What vLLM refuses is refused, and not repeated elsewhere.
+    let unknown = request(Kind::Completion, "nobody", 1, 1);
+    for (spec, status) in [(unknown, 404), (RequestSpec::post("{"), 400)] {
+        let response = stage.rig.client.send(spec).await.unwrap();
+        assert_eq!(response.status, status, "{}", response.text());
+        assert_eq!(response.attempts(), 1, "{}", response.text());
+    }
 }

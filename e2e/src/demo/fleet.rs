@@ -95,14 +95,14 @@ impl Fleet {
             },
             Self::Vllm(replicas) => {
                 if let Some(replica) = replicas.get_mut(pod) {
-                    replica.process.kill();
+                    replica.kill();
                 }
                 Ok(())
             }
         }
     }
 
-    /// Brings a killed simulated pod back; a replica of vLLM stays dead.
+    /// Brings a killed pod back at its address.
     pub(super) async fn revive(&mut self, pod: usize) -> Result<(), RigError> {
         match self {
             Self::Simulated(instances) => match instances.get(pod) {
@@ -112,7 +112,10 @@ impl Fleet {
                     .map_err(|error| RigError::http("restart a pod", &error)),
                 None => Ok(()),
             },
-            Self::Vllm(..) => Ok(()),
+            Self::Vllm(replicas) => match replicas.get_mut(pod) {
+                Some(replica) => replica.restart().await,
+                None => Ok(()),
+            },
         }
     }
 }

@@ -17,10 +17,9 @@ pub(super) struct Mix {
     long_chars: usize,
     /// Tokens of a usual answer.
     max_tokens: u64,
+    /// Conversations at a time.
+    conversations: u64,
 }
-
-/// Conversations at a time.
-const CONVERSATIONS: u64 = 12;
 
 impl Mix {
     pub(super) const SIMULATED: Self = Self {
@@ -29,15 +28,17 @@ impl Mix {
         turns: 8,
         long_chars: 9_000,
         max_tokens: 64,
+        conversations: 12,
     };
 
     /// The replicas of `vllm/` read at most 1,024 tokens and share two cores with everything else.
     pub(super) const VLLM: Self = Self {
-        rate: 3.0,
-        turn_chars: 60,
-        turns: 4,
-        long_chars: 300,
-        max_tokens: 16,
+        rate: 12.0,
+        turn_chars: 90,
+        turns: 6,
+        long_chars: 900,
+        max_tokens: 48,
+        conversations: 8,
     };
 
     /// Request number `number`. Without streams every request can be repeated as long as it has not
@@ -51,8 +52,8 @@ impl Mix {
     }
 
     fn conversation(self, number: u64, streams: bool) -> RequestSpec {
-        let who = number % CONVERSATIONS;
-        let round = number / CONVERSATIONS;
+        let who = number % self.conversations;
+        let round = number / self.conversations;
         let (since, turn) = (round / self.turns, round % self.turns);
         let mut messages = vec![json!({
             "role": "system",

@@ -33,3 +33,28 @@ pub fn cpu_nanos(process: u32) -> Result<u64, RigError> {
         .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
         .sum())
 }
+
+/// Everything that a process has started and that is alive, and what those have started.
+#[must_use]
+pub fn descendants(process: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+            // "id (name) state parent ...", where the name may hold anything.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+            Some((id, parent.parse().ok()?))
+        })
+        .collect();
+    let mut found = vec![process];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        let children = parents.iter().filter(|(_, of)| *of == parent);
+        found.extend(children.map(|(id, _)| *id));
+        next += 1;
+    }
+    found.split_off(1)
+}

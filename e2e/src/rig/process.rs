@@ -107,11 +107,7 @@ impl Process {
             Signal::Continue => "CONT",
         };
         let script = format!("kill -{name} {}", self.child.id());
-        let status = Command::new("sh")
-            .args(["-c", &script])
-            .status()
-            .map_err(RigError::io(script.clone()))?;
-        if status.success() {
+        if shell(&script)? {
             Ok(())
         } else {
             Err(self.failure(format!("cannot be signalled: `{script}` failed")))
@@ -123,6 +119,18 @@ impl Process {
         // Both fail only when it has ended already, which is what is wanted.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+
+    /// Kills it and everything that it has started, as the end of a container does.
+    pub fn kill_family(&mut self) {
+        // Asked before the kill, which would leave the children to another parent; and before the
+        // wait, so that the number still is ours.
+        let family = super::proc::descendants(self.child.id());
+        self.kill();
+        for member in family {
+            // Fails when it has ended with its parent.
+            shell(&format!("kill -KILL {member} 2>/dev/null")).ok();
+        }
     }
 
     /// Waits for it to end by itself.
@@ -153,6 +161,14 @@ impl Process {
             log,
         }
     }
+}
+
+fn shell(script: &str) -> Result<bool, RigError> {
+    Command::new("sh")
+        .args(["-c", script])
+        .status()
+        .map(|status| status.success())
+        .map_err(RigError::io(script))
 }
 
 fn read(path: &Path) -> String {
