@@ -70,7 +70,7 @@ demo-vllm: wasm agent ## The same over real vLLM replicas on the CPU (fetches vL
 	vllm/setup.sh
 	KEEP=$(KEEP) $(TARGET_DIR)/release/demo --vllm
 
-test-vllm: wasm ## Run the Envoy tests that need no simulator against real vLLM
+test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches it, some GB)
 	$(CARGO) build --locked -p metrics-agent
 	vllm/setup.sh
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
