@@ -35,7 +35,7 @@ const HEADER_BYTES: u32 = 16 << 10;
 const WINDOW_BYTES: u32 = 1 << 20;
 
 /// The push service. Written by hand instead of generated, because what it sends is encoded
-/// already (see [`super::codec`]).
+/// already (see the module `codec`).
 #[derive(Debug, Clone)]
 pub struct PushServer {
     hub: Arc<Hub>,
