@@ -191,13 +191,13 @@ fn main() {
     println!("engine alone: {INSTANCES} engines on one core");
     println!("  x real time at 300 requests/s          {factor:8.0}   ({finished} finished)");
     println!("  x real time at 1,000 requests/s        {overload:8.0}   (overload)");
-    let figures = json!({
-        "model_sim.cores.10x200": cores,
-        "model_sim.cores.10x200.scraped": scraped,
-        "model_sim.failed": failed + scraped_failed,
-        "model_sim.engine.x_real_time.300": factor,
-        "model_sim.engine.x_real_time.1000": overload,
-    });
+    let figure = |id: &str, value: f64, unit: &str, goal: Option<f64>, better: &str| json!({"id": id, "value": value, "unit": unit, "goal": goal, "better": better});
+    let figures = json!({"bench": "model_sim", "figures": [
+        figure("model_sim.cores.10x200", cores, "cores", Some(0.5), "lower"),
+        figure("model_sim.cores.10x200.scraped", scraped, "cores", None, "lower"),
+        figure("model_sim.engine.x_real_time.300", factor, "x", None, "higher"),
+        figure("model_sim.engine.x_real_time.1000", overload, "x", Some(100.0), "higher"),
+    ]});
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("model_sim.json"), format!("{figures:#}\n")).unwrap();
