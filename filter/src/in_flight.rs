@@ -163,18 +163,9 @@ impl Others {
         }
         for (id, load) in table.loads {
             let sum = self.sums.entry(id).or_default();
-            *sum = plus(*sum, load);
+            *sum = sum.plus(load);
         }
         true
-    }
-}
-
-/// Two loads together.
-#[must_use]
-pub const fn plus(a: InFlight, b: InFlight) -> InFlight {
-    InFlight {
-        requests: a.requests.saturating_add(b.requests),
-        tokens: a.tokens.saturating_add(b.tokens),
     }
 }
 

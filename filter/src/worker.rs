@@ -234,12 +234,12 @@ impl Worker {
     }
 
     fn begin(&mut self, host: &dyn Host, endpoint: EndpointId, tokens: u32, now: Millis) {
-        self.ledger.begin(endpoint, tokens);
+        self.ledger.begin(endpoint, tokens, tokens);
         self.ledger_changed(host, endpoint.address, now);
     }
 
     fn end(&mut self, host: &dyn Host, endpoint: EndpointId, tokens: u32, now: Millis) {
-        if !self.ledger.end(endpoint, tokens) {
+        if !self.ledger.end(endpoint, tokens, Some(tokens)) {
             log::error!("a request ended that was not counted");
         }
         self.ledger_changed(host, endpoint.address, now);

@@ -24,11 +24,13 @@ pub enum Reason {
     /// No member is known: the choice is left to the cluster's own fallback policy; the list is
     /// empty.
     NoEndpoints,
+    /// Members are known, but none may serve this request (subset hint); the list is empty.
+    NoneEligible,
 }
 
 impl Reason {
     /// Every reason, for metric definitions and tests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PrefixHit,
         Self::LoraAffinity,
         Self::BestScore,
@@ -37,6 +39,7 @@ impl Reason {
         Self::Blind,
         Self::Saturated,
         Self::NoEndpoints,
+        Self::NoneEligible,
     ];
 
     /// The reason as a metric label and log word.
@@ -51,16 +54,32 @@ impl Reason {
             Self::Blind => "blind",
             Self::Saturated => "saturated",
             Self::NoEndpoints => "no_endpoints",
+            Self::NoneEligible => "none_eligible",
         }
     }
 }
 
+/// What the picker expects of the request at the first choice; what is in flight there is counted
+/// with it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Estimate {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Those that are probably not cached there; at most `prompt_tokens`.
+    pub uncached_tokens: u32,
+    /// Milliseconds to the first token; 0 when the policy does not say.
+    pub ttft_ms: f32,
+    /// Milliseconds to the last token; 0 when the policy does not say.
+    pub total_ms: f32,
+}
+
 /// An ordered list of endpoints to try, as indices into [`crate::PoolView::endpoints`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Decision {
     choices: [u32; MAX_CHOICES],
     count: u8,
     reason: Reason,
+    estimate: Estimate,
 }
 
 impl Decision {
@@ -71,6 +90,7 @@ impl Decision {
             choices: [0; MAX_CHOICES],
             count: 0,
             reason,
+            estimate: Estimate::default(),
         };
         for (slot, index) in decision.choices.iter_mut().zip(ranked) {
             *slot = u32::try_from(index).unwrap_or(u32::MAX);
@@ -97,6 +117,19 @@ impl Decision {
     #[must_use]
     pub fn first(&self) -> Option<usize> {
         self.choices().next()
+    }
+
+    /// The same decision with what is expected at the first choice.
+    #[must_use]
+    pub const fn expecting(mut self, estimate: Estimate) -> Self {
+        self.estimate = estimate;
+        self
+    }
+
+    /// What is expected at the first choice.
+    #[must_use]
+    pub const fn estimate(&self) -> Estimate {
+        self.estimate
     }
 
     /// Why the first endpoint was chosen.

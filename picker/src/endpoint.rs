@@ -37,6 +37,9 @@ pub struct Endpoint {
     pub health: Health,
     /// The operator's relative capacity, finite and in `0.01..=100`; 1 is a normal endpoint.
     pub weight: f32,
+    /// What a second of it costs relative to a normal endpoint, finite and in `0.01..=100`; looked
+    /// at only when the configuration gives price a weight.
+    pub price: f32,
     /// What its metrics said last, each signal with its own time or unknown.
     pub signals: Signals,
 }
@@ -49,6 +52,7 @@ impl Endpoint {
             id,
             health: Health::Ready,
             weight: 1.0,
+            price: 1.0,
             signals: Signals::default(),
         }
     }

@@ -6,8 +6,9 @@ use crate::{
     decision::{Decision, Reason},
     endpoint::{Endpoint, EndpointId},
     entropy::Entropy,
+    learn::Completion,
     policy::{self, Policy, Round},
-    prefix::index::PrefixIndex,
+    prefix::{PrefixNote, index::PrefixIndex},
     request::RequestFacts,
     roster::Roster,
     view::PoolView,
@@ -63,6 +64,15 @@ impl Picker {
             index: PrefixIndex::new(config.prefix),
             candidates: Vec::new(),
             matched: Vec::new(),
+        }
+    }
+
+    /// A picker whose decisions come from `policy` instead of the configured one.
+    #[must_use]
+    pub fn with_policy(config: PickerConfig, policy: Box<dyn Policy>) -> Self {
+        Self {
+            policy,
+            ..Self::new(config)
         }
     }
 
@@ -131,6 +141,18 @@ impl Picker {
             self.index.insert(slot, &facts.prefix);
         }
     }
+
+    /// Takes over what another worker of this Envoy noted about its prompts.
+    pub fn dispatched_elsewhere(&mut self, note: &PrefixNote) {
+        if self.policy.wants_prefix()
+            && let Some(slot) = self.roster.slot(note.endpoint)
+        {
+            self.index.insert(slot, &note.prefix);
+        }
+    }
+
+    /// Learns from the answer to a request.
+    pub fn completed(&mut self, _completion: &Completion) {}
 
     /// Forgets every endpoint that is not in `live`. Call it when the membership changed.
     pub fn retain(&mut self, live: &[Endpoint]) {

@@ -1,5 +1,7 @@
 //! What the body scan learned of one request.
 
+use std::net::IpAddr;
+
 /// How much a request matters to its sender, as the InferenceModel of June 2025 said it. Only the two
 /// trees of that time look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -11,6 +13,25 @@ pub enum Criticality {
     Standard,
     /// Refused when no endpoint has capacity, like [`Criticality::Standard`].
     Sheddable,
+}
+
+/// The end of a message of a chat: a later request that repeats everything up to here has the same
+/// turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Turn {
+    /// A hash of the canonical prompt from its start to the end of this message.
+    pub hash: u64,
+    /// Canonical prompt bytes up to the end of this message.
+    pub end_bytes: u32,
+}
+
+/// One entry of a subset hint: the endpoints that a trusted sender allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SubsetEntry {
+    /// The endpoint's address.
+    pub ip: IpAddr,
+    /// Its port; `None` allows every port of the address.
+    pub port: Option<u16>,
 }
 
 /// The facts a decision rests on. Everything is optional: a request of which nothing is known is
@@ -31,4 +52,10 @@ pub struct RequestFacts {
     /// How much the request matters; the trees refuse what is not critical when no endpoint has
     /// capacity, the other policies do not look at it.
     pub criticality: Criticality,
+    /// The ends of the leading messages of a chat, in order; empty when the prompt is no chat.
+    pub turns: Vec<Turn>,
+    /// A hash of the session that the request belongs to, if it names one.
+    pub session: Option<u64>,
+    /// The only endpoints that may be picked, if a trusted sender named any.
+    pub subset: Option<Vec<SubsetEntry>>,
 }

@@ -7,8 +7,26 @@ use crate::{endpoint::Endpoint, time::Millis};
 pub struct InFlight {
     /// Requests without an end yet.
     pub requests: u32,
-    /// Their estimated prompt tokens.
+    /// Their estimated prompt tokens, cached ones included.
     pub tokens: u64,
+    /// Those of the requests that have no first token yet; at most `requests`.
+    pub prefilling: u32,
+    /// The prompt tokens of those that were probably not cached where they went: the prefill work
+    /// still to be done.
+    pub prefill_tokens: u64,
+}
+
+impl InFlight {
+    /// Two loads together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            tokens: self.tokens.saturating_add(other.tokens),
+            prefilling: self.prefilling.saturating_add(other.prefilling),
+            prefill_tokens: self.prefill_tokens.saturating_add(other.prefill_tokens),
+        }
+    }
 }
 
 /// What this gateway itself knows of one endpoint, whatever the agent says.

@@ -20,6 +20,7 @@ fn total(requests: &[(usize, u32)], at: usize) -> InFlight {
     mine.fold(InFlight::default(), |sum, (_, tokens)| InFlight {
         requests: sum.requests + 1,
         tokens: sum.tokens + u64::from(*tokens),
+        ..InFlight::default()
     })
 }
 
@@ -35,19 +36,19 @@ fn the_ledger_agrees_with_a_list_of_open_requests() {
         match entropy.below(10) {
             0 if total(&open, at).requests == 0 => {
                 assert!(
-                    !ledger.end(endpoint(at), 1),
+                    !ledger.end(endpoint(at), 1, None),
                     "step {step}: ended what never began"
                 );
             }
             lot if (lot < 6) == filling => {
                 let tokens = entropy.below(1 << 20) as u32;
-                ledger.begin(endpoint(at), tokens);
+                ledger.begin(endpoint(at), tokens, tokens);
                 open.push((at, tokens));
             }
             _ if !open.is_empty() => {
                 let (at, tokens) = open.swap_remove(entropy.below(open.len()));
                 assert!(
-                    ledger.end(endpoint(at), tokens),
+                    ledger.end(endpoint(at), tokens, Some(tokens)),
                     "step {step}: lost a request"
                 );
             }
@@ -64,7 +65,7 @@ fn the_ledger_agrees_with_a_list_of_open_requests() {
         }
     }
     for (at, tokens) in open {
-        assert!(ledger.end(endpoint(at), tokens));
+        assert!(ledger.end(endpoint(at), tokens, Some(tokens)));
     }
     assert!(ledger.is_empty(), "at rest, the ledger is empty");
     assert_eq!(ledger.iter().count(), 0);

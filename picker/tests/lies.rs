@@ -175,7 +175,7 @@ fn it_does_not_where_every_worker_sees_every_scrape_once() {
                 open.push_back(at);
                 if open.len() > 120 {
                     let ended = open.pop_front().unwrap();
-                    pool.ledger.end(pool.endpoints[ended].id, 100);
+                    pool.ledger.end(pool.endpoints[ended].id, 100, Some(100));
                 }
             }
         }

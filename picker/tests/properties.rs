@@ -98,6 +98,7 @@ fn endpoint() -> impl Strategy<Value = (Endpoint, LocalState)> {
             let in_flight = InFlight {
                 requests,
                 tokens: 0,
+                ..InFlight::default()
             };
             (endpoint, LocalState { in_flight, suspect })
         },

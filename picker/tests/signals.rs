@@ -232,7 +232,7 @@ fn the_count_since_an_old_scrape_fades_too() {
     );
     pool.begin(1, 11);
     for _ in 0..8 {
-        pool.ledger.end(pool.endpoints[0].id, 100);
+        pool.ledger.end(pool.endpoints[0].id, 100, Some(100));
     }
     let decision = pool.decide(&mut picker, &facts, &mut entropy);
     assert_eq!(decision.first(), Some(0), "fresh: 11 came since the scrape");

@@ -21,12 +21,12 @@ impl Vm {
     }
 
     fn begin(&mut self, id: EndpointId) {
-        self.ledger.begin(id, 10);
+        self.ledger.begin(id, 10, 10);
         self.table.write(&self.host, &self.ledger, self.host.now());
     }
 
     fn end(&mut self, id: EndpointId) {
-        assert!(self.ledger.end(id, 10));
+        assert!(self.ledger.end(id, 10, Some(10)));
         self.table.write(&self.host, &self.ledger, self.host.now());
     }
 
@@ -171,6 +171,7 @@ fn rubbish_in_a_slot_counts_for_nothing() {
             InFlight {
                 requests: 9,
                 tokens: 9,
+                ..InFlight::default()
             },
         )],
     };

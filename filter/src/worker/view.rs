@@ -18,7 +18,7 @@ use pool_state::slot::{SlotError, pool};
 use crate::{
     config::AllowedAddresses,
     host::Host,
-    in_flight::{Others, plus},
+    in_flight::Others,
     slots::{self, PoolKeys},
 };
 
@@ -179,7 +179,7 @@ impl View {
                 .get(index)
                 .is_some_and(|endpoint| endpoint.id == id || id.generation == SEED_GENERATION);
             if let (true, Some(sum)) = (counts, self.others.get_mut(index)) {
-                *sum = plus(*sum, load);
+                *sum = sum.plus(load);
             }
         }
     }
@@ -200,7 +200,7 @@ impl View {
         for ((local, endpoint), (own, others)) in
             self.local.iter_mut().zip(&self.endpoints).zip(counts)
         {
-            local.in_flight = plus(*own, *others);
+            local.in_flight = own.plus(*others);
             local.suspect = breaker.is_suspect(endpoint.id, now);
         }
         PoolView {
@@ -216,7 +216,7 @@ impl View {
         self.endpoints
             .iter()
             .zip(counts)
-            .map(|(endpoint, (own, others))| (endpoint.id, plus(*own, *others)))
+            .map(|(endpoint, (own, others))| (endpoint.id, own.plus(*others)))
             .filter(|(_, load)| load.requests > 0)
     }
 
@@ -238,7 +238,7 @@ fn load_of(id: EndpointId, get: impl Fn(EndpointId) -> InFlight) -> InFlight {
         generation: SEED_GENERATION,
         ..id
     };
-    plus(load, get(seed))
+    load.plus(get(seed))
 }
 
 /// Whether `version` lies before `held` in the history of the same agent. Views of different agents

@@ -145,6 +145,7 @@ fn endpoint(member: &Member, state: &EndpointState) -> Option<Endpoint> {
             generation: generation(member.address, member.name.as_deref(), shown.life),
         },
         health: shown.health,
+        price: 1.0,
         weight: member.weight,
         signals: shown.signals.clone(),
     })

@@ -163,6 +163,7 @@ impl World {
                         InFlight {
                             requests,
                             tokens: 0,
+                            ..InFlight::default()
                         },
                     )],
                 };

@@ -322,6 +322,7 @@ fn report(loads: &[(u64, u32)]) -> Report {
         let load = InFlight {
             requests: *requests,
             tokens: 0,
+            ..InFlight::default()
         };
         (id(*target), load)
     });

@@ -189,6 +189,7 @@ impl Gateway {
             let load = InFlight {
                 requests: *requests,
                 tokens: 0,
+                ..InFlight::default()
             };
             (*id, load)
         });

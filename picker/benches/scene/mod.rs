@@ -127,6 +127,7 @@ fn local(entropy: &mut SplitMix64) -> LocalState {
         in_flight: InFlight {
             requests,
             tokens: u64::from(requests) * 500,
+            ..InFlight::default()
         },
         suspect: false,
     }

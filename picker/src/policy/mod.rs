@@ -11,6 +11,7 @@
 //! A new policy (the cost model is the next) is a file here that implements `Policy`, a variant of
 //! [`PolicyName`] and an arm of `build`; nothing else in the crate names a policy.
 
+pub mod cost;
 mod draw;
 mod gie_tree;
 mod least_in_flight;
@@ -46,17 +47,32 @@ pub enum PolicyName {
     GieV03,
     /// The same project's tree of 2025-06-05.
     Gie0605,
+    /// The least predicted cost over all endpoints.
+    Cost,
+    /// The less loaded of two drawn endpoints.
+    PowerOfTwo,
+    /// The reference's blend of scraped metrics: queue 2, KV cache 2, prefix 3.
+    Blend,
+    /// llm-d's sticky until saturated: prefix affinity filter and token load.
+    Sticky,
+    /// Higress' built-in blend: queue 2, KV cache 2, prefix 3, in-flight 1.
+    Higress,
 }
 
 impl PolicyName {
     /// Every policy, for messages, benches and tests.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 11] = [
         Self::Scored,
         Self::RoundRobin,
         Self::LeastInFlight,
         Self::Random,
         Self::GieV03,
         Self::Gie0605,
+        Self::Cost,
+        Self::PowerOfTwo,
+        Self::Blend,
+        Self::Sticky,
+        Self::Higress,
     ];
 
     /// The policy's name in the configuration.
@@ -69,12 +85,17 @@ impl PolicyName {
             Self::Random => "random",
             Self::GieV03 => "gie_v0_3",
             Self::Gie0605 => "gie_0605",
+            Self::Cost => "cost",
+            Self::PowerOfTwo => "power_of_two",
+            Self::Blend => "blend",
+            Self::Sticky => "sticky",
+            Self::Higress => "higress",
         }
     }
 }
 
-/// One way to decide.
-pub(crate) trait Policy: Send {
+/// One way to decide. Public so that the simulator can bring policies of its own (the oracle).
+pub trait Policy: Send {
     /// Decides for one request; `round` has at least one candidate.
     fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision;
 
@@ -103,42 +124,51 @@ pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
         PolicyName::LeastInFlight => Box::new(least_in_flight::LeastInFlight::default()),
         PolicyName::Random => Box::new(random::Random),
         PolicyName::GieV03 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::V03)),
+        // Placeholders until their files are here.
+        PolicyName::Cost
+        | PolicyName::PowerOfTwo
+        | PolicyName::Blend
+        | PolicyName::Sticky
+        | PolicyName::Higress => Box::new(scored::Scored::new(config.weights)),
         PolicyName::Gie0605 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::June5)),
     }
 }
 
 /// Everything one decision rests on.
 #[derive(Debug)]
-pub(crate) struct Round<'a> {
-    pub(crate) facts: &'a RequestFacts,
-    pub(crate) view: PoolView<'a>,
+pub struct Round<'a> {
+    /// The request.
+    pub facts: &'a RequestFacts,
+    /// The pool at this moment.
+    pub view: PoolView<'a>,
     /// The positions of those that may be picked, in the view's order; never empty.
-    pub(crate) candidates: &'a [u32],
+    pub candidates: &'a [u32],
     /// The slots of the view's endpoints, by position.
-    pub(crate) slots: &'a [u32],
-    /// Leading blocks of the prompt held, by slot; empty when nobody holds any.
-    pub(crate) matched: &'a [u32],
-    pub(crate) ladder: &'a Ladder,
+    pub slots: &'a [u32],
+    /// Leading bytes of the prompt that are probably cached, by slot; empty when nobody holds any.
+    pub matched: &'a [u32],
+    /// How much signals count at their age.
+    pub ladder: &'a Ladder,
     /// The most endpoints to name, `1..=3`.
-    pub(crate) choices: usize,
+    pub choices: usize,
 }
 
 impl Round<'_> {
     /// The candidates, in the view's order.
-    pub(crate) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.candidates
             .iter()
             .filter_map(|position| self.view.endpoints.get(*position as usize))
     }
 
     /// What this gateway knows of the endpoint at `position`.
-    pub(crate) fn local(&self, position: u32) -> LocalState {
+    pub fn local(&self, position: u32) -> LocalState {
         let local = self.view.local.get(position as usize);
         local.copied().unwrap_or_default()
     }
 
-    /// How many leading blocks of the prompt the endpoint at `position` holds.
-    pub(crate) fn matched(&self, position: u32) -> u32 {
+    /// How many leading bytes of the prompt the endpoint at `position` probably holds.
+    pub fn matched(&self, position: u32) -> u32 {
         let slot = self.slots.get(position as usize);
         slot.and_then(|slot| self.matched.get(*slot as usize))
             .copied()

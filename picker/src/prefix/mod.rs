@@ -23,5 +23,7 @@ mod hash;
 pub(crate) mod holders;
 pub(crate) mod index;
 pub(crate) mod lru;
+mod note;
 
 pub use hash::{PrefixHasher, rekey};
+pub use note::PrefixNote;

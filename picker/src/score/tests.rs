@@ -34,6 +34,7 @@ fn local(requests: u32) -> LocalState {
         in_flight: InFlight {
             requests,
             tokens: 0,
+            ..InFlight::default()
         },
         suspect: false,
     }

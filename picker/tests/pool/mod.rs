@@ -68,7 +68,7 @@ impl Pool {
     /// Counts requests that were sent before the test looks.
     pub fn begin(&mut self, at: usize, requests: u32) {
         for _ in 0..requests {
-            self.ledger.begin(self.endpoints[at].id, 100);
+            self.ledger.begin(self.endpoints[at].id, 100, 100);
         }
     }
 
@@ -108,7 +108,7 @@ impl Pool {
     ) -> usize {
         let decision = self.decide(picker, facts, entropy);
         let at = decision.first().expect("the pool has endpoints");
-        self.ledger.begin(self.endpoints[at].id, 100);
+        self.ledger.begin(self.endpoints[at].id, 100, 100);
         picker.dispatched(facts, self.endpoints[at].id);
         at
     }

@@ -62,7 +62,11 @@ impl Intake {
             id,
             health: self.health(raw.health),
             weight: self.weight(raw.weight),
+            price: 1.0,
             signals: Signals {
+                step_model: None,
+                mean_output_tokens: None,
+                max_model_len: None,
                 waiting: self.gauge(raw.waiting, limits::requests),
                 running: self.gauge(raw.running, limits::requests),
                 kv_usage: self.gauge(raw.kv_usage, limits::kv_usage),

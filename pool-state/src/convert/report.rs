@@ -65,6 +65,7 @@ pub fn report_from_proto(raw: proto::InFlightReport) -> Result<Report, ContractE
         let in_flight = InFlight {
             requests: load.requests,
             tokens: load.tokens,
+            ..InFlight::default()
         };
         loads.push((id, in_flight));
     }

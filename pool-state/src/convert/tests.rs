@@ -311,6 +311,7 @@ fn a_report_arrives_as_it_was_sent() {
     let load = InFlight {
         requests: 3,
         tokens: 1 << 40,
+        ..InFlight::default()
     };
     let loads = vec![(id("10.0.0.1:80", 1), load), (id("[::1]:80", 2), load)];
     let report = report_from_proto(report_to_proto("default", loads.clone())).expect("sound");

@@ -63,6 +63,7 @@ pub fn decode(value: &[u8]) -> Result<InFlightTable, SlotError> {
         let load = InFlight {
             requests: reader.u32("requests")?,
             tokens: reader.u64("tokens")?,
+            ..InFlight::default()
         };
         loads.push((id, load));
     }

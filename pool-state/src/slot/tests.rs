@@ -16,7 +16,11 @@ mod hostile;
 mod properties;
 
 fn table() -> InFlightTable {
-    let load = |requests, tokens| InFlight { requests, tokens };
+    let load = |requests, tokens| InFlight {
+        requests,
+        tokens,
+        ..InFlight::default()
+    };
     InFlightTable {
         owner: 0xfeed,
         beat: Millis(77),

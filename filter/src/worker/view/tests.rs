@@ -124,7 +124,7 @@ fn another_life_of_an_address_starts_at_zero_except_for_seeds() {
         let counts = pool.local.iter().map(|local| local.in_flight.requests);
         counts.collect::<Vec<_>>()
     };
-    ledger.begin(id(1, 0), 1);
+    ledger.begin(id(1, 0), 1, 1);
     view.recount(&ledger, &others);
     assert_eq!(requests(&mut view), [1]);
     publish(&host, &pool::encode(&snapshot(1, &[id(1, 7)])));
@@ -135,12 +135,12 @@ fn another_life_of_an_address_starts_at_zero_except_for_seeds() {
         [1],
         "sent when only the seed was known"
     );
-    ledger.begin(id(1, 7), 1);
+    ledger.begin(id(1, 7), 1, 1);
     view.recount_own(id(1, 7).address, &ledger);
     assert_eq!(requests(&mut view), [2]);
     publish(&host, &pool::encode(&snapshot(2, &[id(1, 8)])));
     view.reload(&host);
-    ledger.end(id(1, 0), 1);
+    ledger.end(id(1, 0), 1, Some(1));
     view.recount(&ledger, &others);
     assert_eq!(requests(&mut view), [0], "a reused address is new");
     assert_eq!(view.loads().count(), 0);
@@ -148,7 +148,9 @@ fn another_life_of_an_address_starts_at_zero_except_for_seeds() {
         ledger.get(id(1, 7)),
         InFlight {
             requests: 1,
-            tokens: 1
+            tokens: 1,
+            prefilling: 2,
+            prefill_tokens: 2,
         }
     );
 }

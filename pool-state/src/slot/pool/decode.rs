@@ -111,6 +111,9 @@ fn record(reader: &mut Reader<'_>, base: Millis, index: usize) -> Result<Endpoin
         index,
     };
     let signals = Signals {
+        step_model: None,
+        mean_output_tokens: None,
+        max_model_len: None,
         waiting: fields.gauge(known::WAITING, limits::requests, "waiting")?,
         running: fields.gauge(known::RUNNING, limits::requests, "running")?,
         kv_usage: fields.gauge(known::KV_USAGE, limits::kv_usage, "kv_usage")?,
@@ -129,6 +132,7 @@ fn record(reader: &mut Reader<'_>, base: Millis, index: usize) -> Result<Endpoin
         lora: fields.lora()?,
     };
     Ok(Endpoint {
+        price: 1.0,
         id,
         health,
         weight,

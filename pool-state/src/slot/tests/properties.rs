@@ -19,7 +19,11 @@ fn any_id() -> impl Strategy<Value = EndpointId> {
 }
 
 fn any_load() -> impl Strategy<Value = InFlight> {
-    (any::<u32>(), any::<u64>()).prop_map(|(requests, tokens)| InFlight { requests, tokens })
+    (any::<u32>(), any::<u64>()).prop_map(|(requests, tokens)| InFlight {
+        requests,
+        tokens,
+        ..InFlight::default()
+    })
 }
 
 proptest! {
