@@ -149,8 +149,8 @@ fn another_life_of_an_address_starts_at_zero_except_for_seeds() {
         InFlight {
             requests: 1,
             tokens: 1,
-            prefilling: 2,
-            prefill_tokens: 2,
+            prefilling: 1,
+            prefill_tokens: 1,
         }
     );
 }
