@@ -14,13 +14,16 @@
 //! their crates; only time, the network and Envoy are made up. Equal scenarios, seeds and workloads
 //! give bit-identical outcomes.
 
+mod oracle;
 pub mod outcome;
 pub mod profile;
 pub mod scenario;
+mod simulation;
 pub mod workload;
 
 pub use outcome::{Outcome, RequestRecord, Status};
 pub use scenario::{PodEvent, PodEventKind, PolicyUnderTest, Scenario};
+pub use simulation::simulate;
 pub use workload::{Arrival, ConversationId, Workload};
 
 pub use model_sim::engine::{EngineConfig, LoraId, SimTime};

@@ -110,6 +110,8 @@ pub struct Outcome {
     pub failed: u64,
     /// Decisions taken, retries not counted.
     pub picks: u64,
+    /// Requests that a ledger still counts at the end; anything but 0 is a mistake of the simulator.
+    pub left_in_ledgers: u64,
     /// Length of the measured window in seconds.
     pub window_seconds: f64,
     /// Requests that finished inside the measured window, whenever they arrived, per second.

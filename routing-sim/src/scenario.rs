@@ -81,6 +81,11 @@ pub struct Scenario {
     pub share_between_gateways: bool,
     /// Whether the answers are streamed, so that the gateway sees the first token.
     pub streamed: bool,
+    /// Whether the answers tell how many prompt tokens were cached (vLLM does when asked to at its
+    /// start).
+    pub tells_cached_tokens: bool,
+    /// LoRA adapters `0..adapters` that every pod can serve.
+    pub adapters: u32,
     /// Who decides.
     pub policy: PolicyUnderTest,
     /// The picker's configuration.
@@ -109,6 +114,8 @@ impl Default for Scenario {
             agent_alive: true,
             share_between_gateways: true,
             streamed: true,
+            tells_cached_tokens: false,
+            adapters: 0,
             policy: PolicyUnderTest::Picker(PolicyName::Cost),
             picker: PickerConfig::default(),
             warm_up: Duration::from_secs(30),

@@ -1,0 +1,150 @@
+//! One worker of a gateway: what the filter's worker does around the picker, without Envoy.
+//!
+//! The endpoints come from the gateway's slot, the other workers' loads from their tables, both
+//! through the encodings that Envoy's shared data holds.
+
+use hashbrown::HashMap;
+use model_sim::engine::SimTime;
+use picker::{
+    Breaker, Decision, Endpoint, EndpointId, Entropy, InFlight, Ledger, LocalState, Millis, Picker,
+    PoolView, RequestFacts, SplitMix64,
+};
+use pool_state::slot::{
+    in_flight::{self, InFlightTable},
+    pool,
+};
+
+use super::clock::millis;
+
+/// The least time between two readings of the other workers' tables, in milliseconds, as in the
+/// filter.
+const REFRESH_MS: u64 = 1;
+
+/// What one worker shows the others, as bytes in shared data.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    bytes: Vec<u8>,
+    /// Whether the ledger changed since the bytes were written. The filter writes at every change;
+    /// here it is done when somebody reads, which shows the reader the same.
+    stale: bool,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    owner: u64,
+    pub(super) picker: Picker,
+    pub(super) ledger: Ledger,
+    pub(super) breaker: Breaker,
+    pub(super) table: Table,
+    entropy: SplitMix64,
+    seen_version: u64,
+    endpoints: Vec<Endpoint>,
+    local: Vec<LocalState>,
+    others: HashMap<EndpointId, InFlight>,
+    others_read_at: Option<Millis>,
+}
+
+impl Worker {
+    /// A worker that knows the members `seeds`, and nothing of them.
+    pub(super) fn new(owner: u64, picker: Picker, seeds: Vec<Endpoint>, seed: u64) -> Self {
+        let mut entropy = SplitMix64::new(seed);
+        Self {
+            owner,
+            picker,
+            ledger: Ledger::new(),
+            breaker: Breaker::new(SplitMix64::new(entropy.next_u64())),
+            table: Table::default(),
+            entropy,
+            seen_version: 0,
+            local: vec![LocalState::default(); seeds.len()],
+            endpoints: seeds,
+            others: HashMap::new(),
+            others_read_at: None,
+        }
+    }
+
+    /// The members it knows.
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Reads the pool's slot if its version moved.
+    pub(super) fn reload(&mut self, version: u64, slot: &[u8]) {
+        if self.seen_version == version {
+            return;
+        }
+        self.seen_version = version;
+        // What cannot be decoded leaves the copy as it was; the tests show that it never happens.
+        if let Ok(snapshot) = pool::decode(slot) {
+            self.endpoints = snapshot.endpoints;
+            self.local
+                .resize(self.endpoints.len(), LocalState::default());
+            self.picker.retain(&self.endpoints);
+            self.breaker.retain(&self.endpoints);
+        }
+    }
+
+    /// Whether the other workers' tables are due to be read again.
+    pub(super) fn wants_others(&self, now: Millis) -> bool {
+        self.others_read_at
+            .is_none_or(|read_at| now.since(read_at) >= REFRESH_MS)
+    }
+
+    /// Writes its table if the ledger changed; gives its bytes.
+    pub(super) fn show(&mut self, now: Millis) -> &[u8] {
+        if self.table.stale || self.table.bytes.is_empty() {
+            self.table.stale = false;
+            self.table.bytes = in_flight::encode(&InFlightTable {
+                owner: self.owner,
+                beat: now,
+                loads: self.ledger.iter().collect(),
+            });
+        }
+        &self.table.bytes
+    }
+
+    /// Forgets what the others have in flight, to read it again.
+    pub(super) fn begin_reading(&mut self, now: Millis) {
+        self.others_read_at = Some(now);
+        self.others.clear();
+    }
+
+    /// Adds another worker's table.
+    pub(super) fn read(&mut self, table: &[u8]) {
+        if let Ok(table) = in_flight::decode(table)
+            && table.owner != self.owner
+        {
+            for (id, load) in table.loads {
+                let sum = self.others.entry(id).or_default();
+                *sum = sum.plus(load);
+            }
+        }
+    }
+
+    /// Decides where a request goes.
+    pub(super) fn pick(&mut self, facts: &RequestFacts, at: SimTime) -> Decision {
+        let now = millis(at);
+        for (local, endpoint) in self.local.iter_mut().zip(&self.endpoints) {
+            let mut load = self.ledger.get(endpoint.id);
+            if let Some(others) = self.others.get(&endpoint.id) {
+                load = load.plus(*others);
+            }
+            *local = LocalState {
+                in_flight: load,
+                suspect: self.breaker.is_suspect(endpoint.id, now),
+            };
+        }
+        let view = PoolView {
+            endpoints: &self.endpoints,
+            local: &self.local,
+            now,
+        };
+        self.picker.pick(facts, &view, &mut self.entropy)
+    }
+
+    /// Notes that the ledger changed.
+    pub(super) fn touched(&mut self) {
+        self.table.stale = true;
+    }
+}
