@@ -29,4 +29,5 @@ pub mod root;
 pub mod slots;
 #[cfg(test)]
 mod testing;
+pub mod usage;
 pub mod worker;
