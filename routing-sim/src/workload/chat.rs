@@ -1,4 +1,7 @@
-//! W1: single-turn chat with the lengths of the ShareGPT sample, Poisson arrivals, nothing shared.
+//! W1 and, with bursts, W7: single-turn chat with the lengths of the ShareGPT sample, nothing shared.
+//!
+//! Prompts: median 109, mean about 251 tokens; answers: median 144, mean about 225 (see
+//! [`model_sim::lengths`]). Arrivals are Poisson, or come in bursts (see [`Pace`]).
 
 use std::sync::Arc;
 
@@ -8,41 +11,43 @@ use model_sim::{
 };
 use picker::{Entropy, RequestFacts, SplitMix64};
 
-use super::{
-    Arrival, ConversationId, PrefixBlocks, Transcript, Workload, transcript::BYTES_PER_TOKEN,
-};
+use super::{Arrival, ConversationId, Pace, PrefixBlocks, Transcript, Workload, prompt_bytes};
 
 /// The workload.
 #[derive(Debug, Clone)]
 pub struct Chat {
-    requests_per_second: f64,
+    pace: Pace,
     prompt: Lengths,
     output: Lengths,
     entropy: SplitMix64,
     seed: u64,
     number: u64,
-    now: f64,
 }
 
 impl Chat {
-    /// `requests_per_second` (above 0) of them on average, drawn from `seed`.
+    /// `requests_per_second` (above 0) of them on average as a Poisson process, drawn from `seed`.
     #[must_use]
     pub fn new(seed: u64, requests_per_second: f64) -> Self {
+        Self::paced(seed, Pace::steady(seed, requests_per_second))
+    }
+
+    /// Arrivals at another pace.
+    #[must_use]
+    pub fn paced(seed: u64, pace: Pace) -> Self {
         Self {
-            requests_per_second,
+            pace,
             prompt: SHAREGPT_PROMPT,
             output: SHAREGPT_OUTPUT,
-            entropy: SplitMix64::new(seed),
+            entropy: SplitMix64::new(seed ^ 0xc4a7),
             seed,
             number: 0,
-            now: 0.0,
         }
     }
 }
 
 impl Workload for Chat {
     fn next_arrival(&mut self) -> Option<Arrival> {
-        self.now += -(1.0 - self.entropy.unit()).ln() / self.requests_per_second;
+        let at = self.pace.next_at();
         self.number += 1;
         let prompt_tokens = self.prompt.draw(self.entropy.next_u64());
         let output_tokens = self.output.draw(self.entropy.next_u64());
@@ -57,7 +62,7 @@ impl Workload for Chat {
         };
         text.push(self.number << 1 | 1, output_tokens);
         Some(Arrival {
-            at: SimTime::from_seconds(self.now),
+            at,
             conversation: ConversationId(self.number),
             prompt_tokens,
             output_tokens,
@@ -71,11 +76,4 @@ impl Workload for Chat {
     fn on_ended(&mut self, _: ConversationId, _: bool, _: SimTime) -> Option<Arrival> {
         None
     }
-}
-
-/// Bytes of a prompt of so many tokens: four a token on average, a quarter more or less from prompt
-/// to prompt, because texts differ.
-pub(super) fn prompt_bytes(tokens: u32, entropy: &mut dyn Entropy) -> u64 {
-    let noise = 0.75 + 0.5 * entropy.unit();
-    (f64::from(tokens) * f64::from(BYTES_PER_TOKEN) * noise).round() as u64
 }

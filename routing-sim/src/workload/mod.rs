@@ -5,11 +5,32 @@
 //!   on_ended(...)    closed loop: the next turn of a conversation, after its answer ended
 //! ```
 
+mod adapters;
 mod chat;
+mod classes;
+mod conversations;
+mod named;
+mod pace;
+mod prompt_bytes;
+mod rag;
+mod trace;
 mod transcript;
+mod zipf;
 
+#[cfg(test)]
+mod tests;
+
+pub use adapters::{ADAPTERS, Adapters};
 pub use chat::Chat;
-pub use transcript::{PrefixBlocks, Transcript};
+pub use classes::Classes;
+pub use conversations::{ConversationShape, Conversations, W2, W2S};
+pub use named::WorkloadName;
+pub use pace::{Pace, exponential};
+pub use prompt_bytes::prompt_bytes;
+pub use rag::Rag;
+pub use trace::{Replay, Trace, TraceError, TraceLine};
+pub use transcript::{BYTES_PER_TOKEN, PrefixBlocks, Transcript};
+pub use zipf::Zipf;
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ use picker::{PickerConfig, Turn};
 /// Tokens in an engine's KV block.
 const KV_BLOCK_TOKENS: u32 = 16;
 /// Bytes of prompt text per token, on average.
-pub(super) const BYTES_PER_TOKEN: u32 = 4;
+pub const BYTES_PER_TOKEN: u32 = 4;
 
 /// How the gateway cuts prompts into blocks, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,8 @@ impl Transcript {
 
     fn close_block(&mut self) {
         self.kv_blocks.push(self.chain);
-        let whole = self.kv_blocks.len() % self.prefix_blocks.kv_blocks as usize == 0;
+        let per_block = self.prefix_blocks.kv_blocks as usize;
+        let whole = self.kv_blocks.len().is_multiple_of(per_block);
         if whole && self.prefix.len() < self.prefix_blocks.limit {
             self.prefix.push(mix(self.chain ^ 0xfu64));
         }

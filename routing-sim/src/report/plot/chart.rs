@@ -124,9 +124,10 @@ impl Panel {
         let (left, top) = corner;
         let (right, bottom) = (left + size.0, top + size.1);
         let points = || self.series.iter().flat_map(|series| &series.points);
-        let (low, high) = points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
-            (low.min(point.0), high.max(point.0))
-        });
+        let (low, high) = points()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
+                (low.min(point.0), high.max(point.0))
+            });
         let x = if low.is_finite() {
             Scale::between(low, high)
         } else {
@@ -160,7 +161,12 @@ impl Panel {
         svg.rule((left, bottom), (right, bottom), FRAME);
         svg.rule((left, top), (left, bottom), FRAME);
         svg.text((left, top - 9.0), 13.0, Anchor::Start, &self.title);
-        svg.text((left + size.0 / 2.0, bottom + 34.0), 12.0, Anchor::Middle, &self.x);
+        svg.text(
+            (left + size.0 / 2.0, bottom + 34.0),
+            12.0,
+            Anchor::Middle,
+            &self.x,
+        );
         svg.text_upwards((left - 46.0, top + size.1 / 2.0), 12.0, &self.y);
         // Ours comes first in the tables and last here, so that it lies above the others.
         for series in self.series.iter().rev() {
@@ -210,12 +216,23 @@ mod tests {
             (400.0, 0.0),
         ])
         .render();
-        let lines: Vec<&str> = text.lines().filter(|line| line.contains("<polyline")).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.contains("<polyline"))
+            .collect();
         assert_eq!(lines.len(), 3 + 1, "three panels and the legend");
         // The first panel's frame goes from 66 to 266 and from 64 to 164.
-        assert!(lines[0].contains("points=\"66.0,164.0 199.3,64.0 266.0,164.0\""), "{}", lines[0]);
+        assert!(
+            lines[0].contains("points=\"66.0,164.0 199.3,64.0 266.0,164.0\""),
+            "{}",
+            lines[0]
+        );
         assert!(!text.contains("NaN") && !text.contains("inf"));
-        assert_eq!(text.matches(">cost</text>").count(), 1, "one legend for all");
+        assert_eq!(
+            text.matches(">cost</text>").count(),
+            1,
+            "one legend for all"
+        );
         assert!(text.contains("Latency &amp; more"));
     }
 

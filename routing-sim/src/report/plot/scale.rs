@@ -152,7 +152,10 @@ mod tests {
     #[test]
     fn a_linear_scale_starts_at_0_and_ends_at_a_round_number() {
         let scale = Scale::linear([3.0, 317.0, f64::NAN, f64::INFINITY].into_iter());
-        assert_eq!(scale.ticks(), [0.0, 50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 350.0]);
+        assert_eq!(
+            scale.ticks(),
+            [0.0, 50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 350.0]
+        );
         assert_eq!(scale.place(0.0), Some(0.0));
         assert_eq!(scale.place(175.0), Some(0.5));
         assert_eq!(scale.place(f64::INFINITY), Some(1.0), "clipped, not lost");

@@ -152,7 +152,12 @@ mod tests {
     #[test]
     fn nothing_in_a_text_can_become_markup() {
         let mut svg = Svg::new(10.0, 10.0, "a < b & \"c\"");
-        svg.text((1.0, 2.0), 9.0, Anchor::Start, "</svg><script>x</script>\u{1}");
+        svg.text(
+            (1.0, 2.0),
+            9.0,
+            Anchor::Start,
+            "</svg><script>x</script>\u{1}",
+        );
         let text = svg.finish();
         assert_eq!(text.matches("</svg>").count(), 1);
         assert!(!text.contains("<script>") && !text.contains('\u{1}'));
