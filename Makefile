@@ -15,7 +15,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm bench bench-filter bench-pick bench-agent bench-freshness clean
+	test-vllm bench bench-filter bench-pick bench-agent bench-freshness bench-envoy clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,10 @@ bench-agent: ## The agent with 100 endpoints at 200 ms and 50 ms
 bench-freshness: wasm agent ## From "pod changed" to "picks changed"
 	$(CARGO) build --locked --release -p e2e --bin bench-freshness
 	$(TARGET_DIR)/release/bench-freshness
+
+bench-envoy: wasm agent ## Where Envoy's round robin breaks down, and ours at that load (14 min, QUICK=1 only tries it)
+	$(CARGO) build --locked --release -p e2e --bin bench-envoy
+	$(TARGET_DIR)/release/bench-envoy $(if $(QUICK),--quick)
 
 clean: ## Remove what was built (not what was fetched)
 	$(CARGO) clean

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::rig::{RigError, artifacts};
 
-/// One measured figure. Lower is better for every figure that we have.
+/// One measured figure.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figure {
     /// Its name, the same for ever.
@@ -15,7 +15,8 @@ pub struct Figure {
     pub value: f64,
     /// The unit of value and goal.
     pub unit: &'static str,
-    /// The most that it should be; `None` for figures that are only compared with.
+    /// The most that it should be, or the least where higher is better; `None` for figures that are
+    /// only compared with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goal: Option<f64>,
     /// Which direction is better.
@@ -28,11 +29,33 @@ impl Figure {
     pub fn new(id: impl Into<String>, value: f64, unit: &'static str, goal: Option<f64>) -> Self {
         Self {
             id: id.into(),
-            value: (value * 100.0).round() / 100.0,
+            value: (value * 1_000.0).round() / 1_000.0,
             unit,
             goal,
             better: "lower",
         }
+    }
+
+    /// A figure of which more is better.
+    #[must_use]
+    pub fn higher(
+        id: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        goal: Option<f64>,
+    ) -> Self {
+        Self {
+            better: "higher",
+            ..Self::new(id, value, unit, goal)
+        }
+    }
+
+    fn missed(&self) -> bool {
+        let short = |goal| match self.better {
+            "higher" => self.value < goal,
+            _ => self.value > goal,
+        };
+        self.goal.is_some_and(short)
     }
 }
 
@@ -46,10 +69,7 @@ pub fn report(bench: &str, figures: &[Figure]) -> Result<PathBuf, RigError> {
         let goal = figure
             .goal
             .map_or_else(|| "-".to_owned(), |goal| format!("{goal}"));
-        let verdict = match figure.goal {
-            Some(goal) if figure.value > goal => "  MISSED",
-            _ => "",
-        };
+        let verdict = if figure.missed() { "  MISSED" } else { "" };
         println!(
             "{:<34} {:>10.2}  {goal:>8} {}{verdict}",
             figure.id, figure.value, figure.unit

@@ -4,5 +4,6 @@ pub mod body;
 pub mod ext_proc;
 pub mod figures;
 pub mod filter_cost;
+pub mod knee;
 pub mod upstream;
 pub mod wire;
