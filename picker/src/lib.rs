@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod picker;
 pub mod policy;
 pub mod prefix;
+pub mod rendezvous;
 pub mod request;
 mod roster;
 mod score;

@@ -100,9 +100,14 @@ impl Picker {
         self.align(view.endpoints);
         self.matched.clear();
         if self.policy.wants_prefix() {
+            let slots = self.roster.aligned();
+            let slots = self
+                .candidates
+                .iter()
+                .filter_map(|position| slots.get(*position as usize).copied());
             let bound = self.roster.bound();
             self.index
-                .match_into(&facts.prefix, bound, &mut self.matched);
+                .match_into(facts, slots, bound, &mut self.matched);
         }
         let round = Round {
             facts,
@@ -138,21 +143,27 @@ impl Picker {
         if self.policy.wants_prefix()
             && let Some(slot) = self.roster.slot(endpoint)
         {
-            self.index.insert(slot, &facts.prefix);
+            let turn = facts.turns.last().map(|turn| turn.hash);
+            self.index.insert(slot, &facts.prefix, turn);
         }
     }
 
-    /// Takes over what another worker of this Envoy noted about its prompts.
+    /// Takes over a note about a prompt: what another worker of this Envoy dispatched, or a correction,
+    /// of its own or of another worker ([`PrefixNote::corrected`]).
     pub fn dispatched_elsewhere(&mut self, note: &PrefixNote) {
         if self.policy.wants_prefix()
             && let Some(slot) = self.roster.slot(note.endpoint)
         {
-            self.index.insert(slot, &note.prefix);
+            self.index.apply(slot, note);
         }
     }
 
     /// Learns from the answer to a request.
-    pub fn completed(&mut self, _completion: &Completion) {}
+    pub fn completed(&mut self, completion: &Completion) {
+        if let Some(tokens) = completion.prompt_tokens {
+            self.index.learn(completion.prompt_bytes, tokens);
+        }
+    }
 
     /// Forgets every endpoint that is not in `live`. Call it when the membership changed.
     pub fn retain(&mut self, live: &[Endpoint]) {

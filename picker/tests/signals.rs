@@ -104,17 +104,20 @@ fn a_cache_size_that_is_learned_late_bounds_what_is_remembered() {
         pool.decide(picker, facts, &mut SplitMix64::new(1)).reason()
     };
     assert_eq!(reason(&pool, &mut picker, &facts), Reason::PrefixHit);
-    // One block of 64 tokens is 256 bytes of prompt, one block of ours.
-    pool.endpoints[0].signals.kv_blocks = Some(1);
+    // 64 blocks of 64 tokens are 16 KiB of prompt, 64 blocks of ours.
+    pool.endpoints[0].signals.kv_blocks = Some(64);
     pool.endpoints[0].signals.kv_block_size = Some(64);
-    pool.dispatch(&mut picker, &with_prefix(&[9]), &mut entropy);
+    for other in (1_000..4_000).map(|block| with_prefix(&[block])) {
+        pool.decide(&mut picker, &other, &mut entropy);
+        picker.dispatched(&other, pool.endpoints[0].id);
+    }
     assert_eq!(
         reason(&pool, &mut picker, &facts),
         Reason::BestScore,
         "pushed out"
     );
     assert_eq!(
-        reason(&pool, &mut picker, &with_prefix(&[9])),
+        reason(&pool, &mut picker, &with_prefix(&[3_999])),
         Reason::PrefixHit
     );
 }

@@ -14,7 +14,7 @@
 //!   "weights": {"queue": 2, "kv_cache": 2, "prefix": 3, "lora": 2, "load": 1},
 //!   "freshness": {"fresh_ms": 1000, "expired_ms": 5000},
 //!   "prefix": {"block_bytes": 256, "max_bytes": 16384,
-//!              "capacity_blocks": 8192, "total_blocks": 262144},
+//!              "capacity_blocks": 32768, "total_blocks": 4194304},
 //!   "retries": {"choices": 3}
 //! }
 //! ```
@@ -111,8 +111,8 @@ fn check_prefix(mut section: Section, mistakes: &mut Vec<String>) -> PrefixConfi
     let prefix = PrefixConfig {
         block_bytes: size("block_bytes", 16..=65_536, default.block_bytes),
         max_bytes: size("max_bytes", 16..=1_048_576, default.max_bytes),
-        capacity_blocks: size("capacity_blocks", 1..=1_048_576, default.capacity_blocks),
-        total_blocks: size("total_blocks", 1..=16_777_216, default.total_blocks),
+        capacity_blocks: size("capacity_blocks", 64..=1_048_576, default.capacity_blocks),
+        total_blocks: size("total_blocks", 64..=16_777_216, default.total_blocks),
     };
     if prefix.max_bytes < prefix.block_bytes {
         let reason = format!("must be at least block_bytes ({})", prefix.block_bytes);
@@ -193,11 +193,12 @@ pub struct PrefixConfig {
     pub block_bytes: u32,
     /// Leading prompt bytes that are hashed, at least one block and at most 1 MiB.
     pub max_bytes: u32,
-    /// The most blocks remembered per endpoint; the KV cache's own size bounds it further when the
-    /// engine says it.
+    /// The most blocks remembered per endpoint, `64..=1048576`; the KV cache's own size bounds it
+    /// further when the engine says it. 8 MiB of text by default, some 2 million tokens.
     pub capacity_blocks: u32,
-    /// The most blocks remembered for all endpoints of the pool together; bounds the index's memory
-    /// (see [`crate::prefix`]).
+    /// The most blocks remembered for all endpoints of the pool together, `64..=16777216`; each gets
+    /// an equal share, at least 64. Bounds the index's memory, at 5 bytes a block to 20 MiB by
+    /// default, if every endpoint holds as much as it may (see [`crate::prefix`]).
     pub total_blocks: u32,
 }
 
@@ -206,8 +207,8 @@ impl Default for PrefixConfig {
         Self {
             block_bytes: 256,
             max_bytes: 16_384,
-            capacity_blocks: 8_192,
-            total_blocks: 262_144,
+            capacity_blocks: 32_768,
+            total_blocks: 4_194_304,
         }
     }
 }

@@ -32,7 +32,7 @@ fn the_documented_example_is_the_default() {
         "weights": {"queue": 2, "kv_cache": 2, "prefix": 3, "lora": 2, "load": 1},
         "freshness": {"fresh_ms": 1000, "expired_ms": 5000},
         "prefix": {"block_bytes": 256, "max_bytes": 16384,
-                   "capacity_blocks": 8192, "total_blocks": 262144},
+                   "capacity_blocks": 32768, "total_blocks": 4194304},
         "retries": {"choices": 3}
     }"#;
     assert_eq!(check(json), Ok(PickerConfig::default()));
@@ -45,7 +45,7 @@ fn every_field_is_read() {
         "policy": "gie_v0_3",
         "weights": {"queue": 0.5, "kv_cache": 0, "prefix": 4, "lora": 100, "load": 7},
         "freshness": {"fresh_ms": 10, "expired_ms": 20},
-        "prefix": {"block_bytes": 64, "max_bytes": 640, "capacity_blocks": 9, "total_blocks": 99},
+        "prefix": {"block_bytes": 64, "max_bytes": 640, "capacity_blocks": 90, "total_blocks": 99},
         "retries": {"choices": 1}
     }"#,
     );
@@ -62,7 +62,7 @@ fn every_field_is_read() {
         prefix: PrefixConfig {
             block_bytes: 64,
             max_bytes: 640,
-            capacity_blocks: 9,
+            capacity_blocks: 90,
             total_blocks: 99,
         },
         choices: 1,
@@ -94,7 +94,7 @@ fn all_mistakes_are_listed_at_once() {
     );
     let expected = [
         "picker.policy: must be one of scored, round_robin, least_in_flight, random, gie_v0_3, \
-         gie_0605, got \"best\"",
+         gie_0605, cost, power_of_two, blend, sticky, higress, got \"best\"",
         "picker.retries: must be an object, got 3",
         "picker.colour: unknown field, allowed are policy, weights, freshness, prefix, retries",
         "picker.weights.queue: must be a number from 0 to 100, got -1",
@@ -103,8 +103,8 @@ fn all_mistakes_are_listed_at_once() {
         "picker.weights.load: must be a number from 0 to 100, got 101",
         "picker.weights.gpu: unknown field, allowed are queue, kv_cache, prefix, lora, load",
         "picker.freshness.expired_ms: must be greater than fresh_ms (5000), got 5000",
-        "picker.prefix.capacity_blocks: must be a whole number from 1 to 1048576, got 1.5",
-        "picker.prefix.total_blocks: must be a whole number from 1 to 16777216, got 0",
+        "picker.prefix.capacity_blocks: must be a whole number from 64 to 1048576, got 1.5",
+        "picker.prefix.total_blocks: must be a whole number from 64 to 16777216, got 0",
         "picker.prefix.max_bytes: must be at least block_bytes (512), got 511",
     ];
     assert_eq!(mistakes, Err(expected.map(str::to_owned).to_vec()));

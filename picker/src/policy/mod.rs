@@ -119,7 +119,7 @@ impl fmt::Debug for dyn Policy {
 /// The policy of a configuration.
 pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
     match config.policy {
-        PolicyName::Scored => Box::new(scored::Scored::new(config.weights)),
+        PolicyName::Scored => Box::new(scored::Scored::new(config)),
         PolicyName::RoundRobin => Box::new(round_robin::RoundRobin::default()),
         PolicyName::LeastInFlight => Box::new(least_in_flight::LeastInFlight::default()),
         PolicyName::Random => Box::new(random::Random),
@@ -129,7 +129,7 @@ pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
         | PolicyName::PowerOfTwo
         | PolicyName::Blend
         | PolicyName::Sticky
-        | PolicyName::Higress => Box::new(scored::Scored::new(config.weights)),
+        | PolicyName::Higress => Box::new(scored::Scored::new(config)),
         PolicyName::Gie0605 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::June5)),
     }
 }

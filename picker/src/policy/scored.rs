@@ -19,7 +19,7 @@
 
 use super::{Policy, Round, draw};
 use crate::{
-    config::Weights,
+    config::{PickerConfig, Weights},
     decision::{Decision, Reason},
     entropy::Entropy,
     freshness::Freshness,
@@ -36,6 +36,7 @@ const NEAR_TIE: f32 = 0.005;
 #[derive(Debug)]
 pub(crate) struct Scored {
     weights: Weights,
+    block_bytes: u32,
     /// In-flight counts at the last scrape, by slot.
     baselines: Vec<Baseline>,
     samples: Vec<Sample>,
@@ -47,9 +48,10 @@ pub(crate) struct Scored {
 }
 
 impl Scored {
-    pub(crate) fn new(weights: Weights) -> Self {
+    pub(crate) fn new(config: &PickerConfig) -> Self {
         Self {
-            weights,
+            weights: config.weights,
+            block_bytes: config.prefix.block_bytes,
             baselines: Vec::new(),
             samples: Vec::new(),
             scores: Vec::new(),
@@ -117,7 +119,8 @@ impl Policy for Scored {
             }
             kv_cache::score(samples, scores);
             score::add_faded(totals, scores, weights.kv_cache);
-            has_prefix = weights.prefix > 0.0 && prefix::score(round, samples, scores);
+            has_prefix =
+                weights.prefix > 0.0 && prefix::score(round, self.block_bytes, samples, scores);
             if has_prefix {
                 score::add_faded(totals, scores, weights.prefix * freshness);
             }

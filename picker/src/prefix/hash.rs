@@ -15,6 +15,9 @@
 
 use xxhash_rust::xxh64::xxh64;
 
+/// Keeps a turn that ends where a block does apart from that block.
+const TURN: u64 = 0x7475_726e_7475_726e;
+
 /// A streaming hasher of prompt blocks. How the input is cut into updates makes no difference.
 #[derive(Debug, Clone)]
 pub struct PrefixHasher {
@@ -85,6 +88,14 @@ impl PrefixHasher {
         }
         self.chain = xxh64(block, self.chain);
         self.hashes.push(self.chain);
+    }
+
+    /// A hash of everything taken so far, to the byte: what a [`crate::Turn`] has. Longer prompts that
+    /// begin the same way have the same one at the same place. Not for a hasher with a limit, which
+    /// forgets what lies past it.
+    #[must_use]
+    pub fn so_far(&self) -> u64 {
+        xxh64(&self.partial, self.chain ^ TURN)
     }
 
     /// The hashes of all whole blocks, first block first.

@@ -20,10 +20,9 @@
 //! the size of its KV cache gets no more blocks than that can hold.
 
 mod hash;
-pub(crate) mod holders;
 pub(crate) mod index;
-pub(crate) mod lru;
 mod note;
+mod table;
 
 pub use hash::{PrefixHasher, rekey};
 pub use note::PrefixNote;

@@ -264,8 +264,8 @@ fn prefix_is_the_matched_share_until_the_load_is_far_above_the_mean() {
     let scores = |loads: [u32; 3]| {
         let mut scores = Vec::new();
         let samples = [0, 1, 2].map(|n| sample(&endpoints[n], loads[n], &mut Baseline::default()));
-        let any = with_round(&facts, &endpoints, &[4, 2, 0], |round| {
-            prefix::score(round, &samples, &mut scores)
+        let any = with_round(&facts, &endpoints, &[1_024, 512, 0], |round| {
+            prefix::score(round, 256, &samples, &mut scores)
         });
         assert!(any);
         values(&scores)
