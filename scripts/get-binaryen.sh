@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts Binaryen's wasm-opt into <repo>/.tools/binaryen, taken from its npm package, which is
+# Puts Binaryen's wasm-opt and wasm-metadce into <repo>/.tools/binaryen, taken from its npm package, which is
 # JavaScript and WebAssembly and runs wherever node does. Does nothing when it is already there;
 # installs nothing system-wide.
 #
@@ -18,7 +18,8 @@ fail() {
     exit 1
 }
 
-if [ -f "$home/bin/wasm-opt" ] && grep -qs "\"version\": \"$version\"" "$home/package.json"; then
+if [ -f "$home/bin/wasm-opt" ] && [ -f "$home/bin/wasm-metadce" ] &&
+    grep -qs "\"version\": \"$version\"" "$home/package.json"; then
     echo "binaryen: $version is in $home"
     exit 0
 fi
@@ -40,8 +41,11 @@ archive=$scratch/binaryen-$version.tgz
 echo "$sha512  $archive" | sha512sum --check --quiet - ||
     fail "the package is not the one that was reviewed (sha512 differs)"
 tar -xzf "$archive" -C "$scratch" \
-    package/package.json package/LICENSE package/bin/package.json package/bin/wasm-opt
-node "$scratch/package/bin/wasm-opt" --version >/dev/null || fail "wasm-opt does not run here"
+    package/package.json package/LICENSE package/bin/package.json package/bin/wasm-opt \
+    package/bin/wasm-metadce
+for tool in wasm-opt wasm-metadce; do
+    node "$scratch/package/bin/$tool" --version >/dev/null || fail "$tool does not run here"
+done
 rm -rf "$home"
 mv "$scratch/package" "$home"
 echo "binaryen: $version is in $home"

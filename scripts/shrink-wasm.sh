@@ -18,12 +18,31 @@ export PATH="$tools/node/bin:$PATH"
 features=(--mvp-features --enable-bulk-memory --enable-bulk-memory-opt
     --enable-call-indirect-overlong --enable-multivalue --enable-mutable-globals
     --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext)
+# What Envoy calls of the filter. The SDK exports every callback of the ABI, and Envoy enters the VM
+# for each that is there, once a request or once a chunk; what is not in this list is left out with
+# all that only it needs.
+exports=(_initialize proxy_abi_version_0_2_1 proxy_on_memory_allocate
+    proxy_on_vm_start proxy_on_configure proxy_on_context_create proxy_on_tick proxy_on_queue_ready
+    proxy_on_grpc_receive proxy_on_grpc_close
+    proxy_on_request_headers proxy_on_request_body proxy_on_request_trailers
+    proxy_on_response_headers proxy_on_response_body
+    proxy_on_log proxy_on_done proxy_on_delete)
+graph=$wasm.exports.json pruned=$wasm.pruned
 # A new file that takes the name of the old one: cargo holds the old one by another name too (a hard
 # link) and must not find it changed.
 smaller=$wasm.smaller
-trap 'rm -f "$smaller"' EXIT
+trap 'rm -f "$smaller" "$pruned" "$graph"' EXIT
+{
+    printf '[{"name": "envoy", "root": true, "reaches": ["memory"'
+    printf ', "%s"' "${exports[@]}"
+    printf ']}, {"name": "memory", "export": "memory"}'
+    for export in "${exports[@]}"; do printf ', {"name": "%s", "export": "%s"}' "$export" "$export"; done
+    printf ']\n'
+} >"$graph"
+node "$tools/binaryen/bin/wasm-metadce" "${features[@]}" "$wasm" --graph-file "$graph" \
+    -o "$pruned" >/dev/null
 node "$tools/binaryen/bin/wasm-opt" "${features[@]}" -Oz --strip-debug --strip-producers \
-    "$wasm" -o "$smaller"
+    "$pruned" -o "$smaller"
 before=$(wc -c <"$wasm") after=$(wc -c <"$smaller")
 echo "$(basename "$wasm"): $before bytes, shrunk to $after"
 if [ "$after" -gt "$limit" ]; then
