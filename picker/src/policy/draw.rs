@@ -14,6 +14,12 @@ impl Drawn {
         self.places.iter().take(self.count).copied()
     }
 
+    /// The candidates at these places.
+    pub(super) fn positions(&self, candidates: &[u32]) -> impl Iterator<Item = usize> {
+        let named = self.places().filter_map(|place| candidates.get(place));
+        named.map(|position| *position as usize)
+    }
+
     fn push(&mut self, place: usize) {
         if let Some(slot) = self.places.get_mut(self.count) {
             *slot = place;

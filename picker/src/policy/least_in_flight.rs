@@ -25,12 +25,6 @@ impl Policy for LeastInFlight {
             -(in_flight + 1.0) / sample::capacity(endpoint)
         }));
         let drawn = draw::best(&self.totals, 0.0, round.choices, &mut self.near, entropy);
-        Decision::new(
-            Reason::LeastInFlight,
-            drawn
-                .places()
-                .filter_map(|place| round.candidates.get(place))
-                .map(|position| *position as usize),
-        )
+        Decision::new(Reason::LeastInFlight, drawn.positions(round.candidates))
     }
 }

@@ -5,19 +5,30 @@
 //!                      +-- round_robin       blind, for comparison
 //!   Round --> Policy --+-- least_in_flight   the ledger alone
 //!                      +-- random            blind, for comparison
+//!                      +-- power_of_two      the less loaded of two
 //!                      +-- gie_tree          the two decision trees of June 2025
+//!                      +-- blend             their successor: queue 2, KV cache 2, prefix 3
+//!                      +-- higress           the same and the own in-flight counts
+//!                      +-- sticky            prefix affinity until a pod is saturated
 //! ```
 //!
 //! A new policy (the cost model is the next) is a file here that implements `Policy`, a variant of
 //! [`PolicyName`] and an arm of `build`; nothing else in the crate names a policy.
 
+mod blend;
 pub mod cost;
 mod draw;
+#[cfg(test)]
+mod fixture;
 mod gie_tree;
+mod higress;
+mod hit;
 mod least_in_flight;
+mod power_of_two;
 mod random;
 mod round_robin;
 mod scored;
+mod sticky;
 
 use std::fmt;
 
@@ -124,12 +135,12 @@ pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
         PolicyName::LeastInFlight => Box::new(least_in_flight::LeastInFlight::default()),
         PolicyName::Random => Box::new(random::Random),
         PolicyName::GieV03 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::V03)),
-        // Placeholders until their files are here.
-        PolicyName::Cost
-        | PolicyName::PowerOfTwo
-        | PolicyName::Blend
-        | PolicyName::Sticky
-        | PolicyName::Higress => Box::new(scored::Scored::new(config)),
+        // A placeholder until its file is here.
+        PolicyName::Cost => Box::new(scored::Scored::new(config)),
+        PolicyName::PowerOfTwo => Box::new(power_of_two::PowerOfTwo),
+        PolicyName::Blend => Box::new(blend::Blend::new(&config.prefix)),
+        PolicyName::Sticky => Box::new(sticky::Sticky::new(&config.prefix)),
+        PolicyName::Higress => Box::new(higress::new(&config.prefix)),
         PolicyName::Gie0605 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::June5)),
     }
 }

@@ -13,12 +13,6 @@ pub(crate) struct Random;
 impl Policy for Random {
     fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision {
         let drawn = draw::uniform(round.candidates.len(), round.choices, entropy);
-        Decision::new(
-            Reason::Blind,
-            drawn
-                .places()
-                .filter_map(|place| round.candidates.get(place))
-                .map(|position| *position as usize),
-        )
+        Decision::new(Reason::Blind, drawn.positions(round.candidates))
     }
 }

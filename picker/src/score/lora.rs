@@ -12,10 +12,14 @@ use std::sync::Arc;
 use super::Reading;
 use crate::{policy::Round, signal::LoraState};
 
-const ACTIVE: f32 = 1.0;
-const ROOM: f32 = 0.8;
-const WAITING: f32 = 0.6;
-const NONE: f32 = 0.0;
+/// The adapter is active.
+pub(crate) const ACTIVE: f32 = 1.0;
+/// A slot is free for it.
+pub(crate) const ROOM: f32 = 0.8;
+/// It waits for a slot.
+pub(crate) const WAITING: f32 = 0.6;
+/// None of these.
+pub(crate) const NONE: f32 = 0.0;
 
 /// Scores every candidate by what it has to do for the adapter; returns `false`, with `scores` of no
 /// meaning, when the request's model is no adapter of any candidate.

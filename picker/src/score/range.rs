@@ -25,12 +25,7 @@ pub(crate) struct Range {
 impl Range {
     /// The range of `values`, none of which may be NaN; `scratch` is working space.
     pub(crate) fn of(values: impl Iterator<Item = f32> + Clone, scratch: &mut Vec<f32>) -> Self {
-        let (mut low, mut high, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0);
-        for value in values.clone() {
-            low = lesser(low, value);
-            high = greater(high, value);
-            count += 1;
-        }
+        let (Self { low, high }, count) = Self::counted(values.clone());
         // The median is at least the least value, so it need not be known when the range is narrow.
         if high <= low + SLACK {
             return Self { low, high };
@@ -43,6 +38,22 @@ impl Range {
             low,
             high: lesser(high, low + SPREADS * (*median - low) + SLACK),
         }
+    }
+
+    /// The range from the least to the greatest of `values`, none of which may be NaN: the
+    /// reference's own, which one extreme value bends.
+    pub(crate) fn whole(values: impl Iterator<Item = f32>) -> Self {
+        Self::counted(values).0
+    }
+
+    fn counted(values: impl Iterator<Item = f32>) -> (Self, usize) {
+        let (mut low, mut high, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0);
+        for value in values {
+            low = lesser(low, value);
+            high = greater(high, value);
+            count += 1;
+        }
+        (Self { low, high }, count)
     }
 
     /// 1 for the least value, 0 for the greatest and beyond; 1 when all are equal.
