@@ -2,121 +2,102 @@
 //!
 //! ```text
 //!   all endpoints
-//!     - draining        never, while any other endpoint is left
-//!     - suspect         not, unless more than half of those left are suspect (panic threshold)
+//!     - not in the subset   never, whoever is left
+//!     - draining            never, while any other endpoint is left
+//!     - too short           not, while another can hold the prompt and the answer
+//!     - adapter not there   not, while another has it
+//!     - suspect             not, unless more than half of those left are suspect (panic threshold)
 //!     = candidates
 //! ```
 //!
+//! A suspect endpoint that can serve the request comes before a sound one that can only refuse it.
+//!
 //! When most of a pool looks broken, the view is likelier to be broken than the pool, and piling all
 //! traffic onto the few endpoints that look well would break those too: then suspicion is ignored.
+//!
+//! One pass over the pool takes everybody in and notes whether there is anything to look at more
+//! closely; as a rule there is not.
 
-use crate::{endpoint::Health, view::PoolView};
+mod adapter;
+mod context_length;
+mod subset;
+
+use self::context_length::Need;
+use crate::{
+    endpoint::{Endpoint, Health},
+    freshness::Ladder,
+    request::RequestFacts,
+    view::PoolView,
+};
 
 /// Fills `candidates` with the positions of all endpoints that may be picked, in the view's order;
-/// empty only when the view has no endpoint.
-pub(crate) fn select(view: &PoolView<'_>, candidates: &mut Vec<u32>) {
+/// empty only when the view has no endpoint, or none in the request's subset.
+pub(crate) fn select(
+    view: &PoolView<'_>,
+    facts: &RequestFacts,
+    ladder: &Ladder,
+    candidates: &mut Vec<u32>,
+) {
     candidates.clear();
-    let mut suspects = 0usize;
-    let mut staying = 0usize;
-    for (position, standing) in standings(view) {
-        match standing {
-            Health::Ready => {
-                staying += 1;
-                candidates.push(position);
-            }
-            Health::Suspect => {
-                staying += 1;
-                suspects += 1;
-            }
-            Health::Draining => {}
+    match facts.subset.as_deref() {
+        None => candidates.extend((0u32..).zip(view.endpoints).map(|(position, _)| position)),
+        Some(entries) => {
+            let named = |(position, endpoint): (u32, &Endpoint)| {
+                subset::has(entries, endpoint.id.address).then_some(position)
+            };
+            candidates.extend((0u32..).zip(view.endpoints).filter_map(named));
         }
     }
-    if suspects * 2 > staying {
-        candidates.clear();
-        candidates.extend(
-            standings(view)
-                .filter(|(_, standing)| *standing != Health::Draining)
-                .map(|(position, _)| position),
-        );
-    } else if staying == 0 {
-        candidates.extend(standings(view).map(|(position, _)| position));
+    let need = Need::of(facts);
+    let mut unwell = view.local.iter().any(|local| local.suspect);
+    let (mut short, mut adapters) = (false, false);
+    for endpoint in view.endpoints {
+        unwell |= endpoint.health != Health::Ready;
+        short |= !need.surely_fits(endpoint);
+        adapters |= adapter::lists_any(endpoint);
+    }
+
+    if unwell {
+        keep_if_any(candidates, |position| !is_draining(view, position));
+    }
+    if short {
+        context_length::narrow(view, need, candidates);
+    }
+    if adapters && let Some(model) = facts.model.as_deref() {
+        adapter::narrow(view, model, ladder, candidates);
+    }
+    if unwell {
+        let sound = |position: &&u32| !is_suspect(view, **position);
+        if candidates.iter().filter(sound).count() * 2 >= candidates.len() {
+            keep_if_any(candidates, |position| !is_suspect(view, position));
+        }
     }
 }
 
-/// Each endpoint's health with our own suspicion added.
-fn standings<'a>(view: &PoolView<'a>) -> impl Iterator<Item = (u32, Health)> + 'a {
-    let local = view.local;
-    let endpoints = (0u32..).zip(view.endpoints).enumerate();
-    endpoints.map(move |(at, (position, endpoint))| {
-        let suspect = local.get(at).is_some_and(|local| local.suspect);
-        let standing = match endpoint.health {
-            Health::Ready if suspect => Health::Suspect,
-            health => health,
-        };
-        (position, standing)
-    })
+/// Goes on with the candidates that `keeps` names; with all when it names none.
+fn keep_if_any(candidates: &mut Vec<u32>, keeps: impl Fn(u32) -> bool) {
+    if candidates.iter().any(|position| keeps(*position)) {
+        candidates.retain(|position| keeps(*position));
+    }
+}
+
+fn is_draining(view: &PoolView<'_>, position: u32) -> bool {
+    let endpoint = view.endpoints.get(position as usize);
+    endpoint.is_some_and(|endpoint| endpoint.health == Health::Draining)
+}
+
+/// Whether the agent or we ourselves suspect it; one that drains is not suspected as well.
+fn is_suspect(view: &PoolView<'_>, position: u32) -> bool {
+    let endpoint = view.endpoints.get(position as usize);
+    match endpoint.map(|endpoint| endpoint.health) {
+        Some(Health::Suspect) => true,
+        Some(Health::Ready) => {
+            let local = view.local.get(position as usize);
+            local.is_some_and(|local| local.suspect)
+        }
+        Some(Health::Draining) | None => false,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    use super::*;
-    use crate::{
-        endpoint::{Endpoint, EndpointId},
-        time::Millis,
-        view::LocalState,
-    };
-
-    /// `r`eady, `d`raining, `s`uspect to the agent, `l`ocally suspect.
-    fn candidates(pool: &str) -> Vec<u32> {
-        let mut endpoints = Vec::new();
-        let mut local = Vec::new();
-        for (port, letter) in (1..).zip(pool.chars()) {
-            let mut endpoint = Endpoint::new(EndpointId {
-                address: ([10, 0, 0, 1], port).into(),
-                generation: 0,
-            });
-            endpoint.health = match letter {
-                'd' => Health::Draining,
-                's' => Health::Suspect,
-                _ => Health::Ready,
-            };
-            endpoints.push(endpoint);
-            local.push(LocalState {
-                suspect: letter == 'l',
-                ..LocalState::default()
-            });
-        }
-        let mut candidates = Vec::new();
-        let view = PoolView {
-            endpoints: &endpoints,
-            local: &local,
-            now: Millis(0),
-        };
-        select(&view, &mut candidates);
-        candidates
-    }
-
-    #[test]
-    fn the_rules_in_one_table() {
-        let table: [(&str, &[u32]); 12] = [
-            ("", &[]),
-            ("rrr", &[0, 1, 2]),
-            ("rdr", &[0, 2]),
-            ("rsr", &[0, 2]),
-            ("lrr", &[1, 2]),
-            ("rs", &[0]),
-            ("rsl", &[0, 1, 2]),
-            ("rsld", &[0, 1, 2]),
-            ("ddd", &[0, 1, 2]),
-            ("dds", &[2]),
-            ("ddl", &[2]),
-            ("rrssdd", &[0, 1]),
-        ];
-        for (pool, expected) in table {
-            assert_eq!(candidates(pool), expected, "pool {pool:?}");
-        }
-    }
-}
+mod tests;

@@ -84,7 +84,8 @@ impl Picker {
 
     /// Decides where a request goes: up to [`PickerConfig::choices`] distinct endpoints of the view,
     /// best first. The list is empty only when the view has no endpoint
-    /// ([`Reason::NoEndpoints`]) or the policy refuses ([`Reason::Saturated`]).
+    /// ([`Reason::NoEndpoints`]) or none in the request's subset ([`Reason::NoneEligible`]), or when
+    /// the policy refuses ([`Reason::Saturated`]).
     ///
     /// Equal views, facts, history and entropy give equal decisions.
     pub fn pick(
@@ -93,9 +94,14 @@ impl Picker {
         view: &PoolView<'_>,
         entropy: &mut dyn Entropy,
     ) -> Decision {
-        candidates::select(view, &mut self.candidates);
+        let ladder = &self.config.freshness;
+        candidates::select(view, facts, ladder, &mut self.candidates);
         if self.candidates.is_empty() {
-            return Decision::none(Reason::NoEndpoints);
+            // With a hint it must be nobody else, so that an empty pool is no matter of fallback.
+            return Decision::none(match facts.subset {
+                Some(_) => Reason::NoneEligible,
+                None => Reason::NoEndpoints,
+            });
         }
         self.align(view.endpoints);
         self.matched.clear();
