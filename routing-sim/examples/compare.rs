@@ -1,14 +1,16 @@
-//! A first look: policies side by side on plain chat (W1).
+//! A first look: policies side by side on one workload.
 //!
-//! `cargo run --release -p routing-sim --example compare -- [requests/s] [seed] [policy ...]`
+//! `cargo run --release -p routing-sim --example compare -- [workload] [requests/s] [seed] [policy ...]`
 
 use std::time::{Duration, Instant};
 
 use picker::policy::PolicyName;
-use routing_sim::{PolicyUnderTest, Scenario, simulate, workload::Chat};
+use routing_sim::{PolicyUnderTest, Scenario, simulate, workload::WorkloadName};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
+    let workload = arguments.next().and_then(|name| WorkloadName::parse(&name));
+    let workload = workload.unwrap_or(WorkloadName::W1);
     let mut number = |default: f64| {
         let given = arguments.next().and_then(|text| text.parse().ok());
         given.unwrap_or(default)
@@ -24,14 +26,15 @@ fn main() {
         if !wanted.is_empty() && !wanted.iter().any(|name| name == policy.as_str()) {
             continue;
         }
-        let scenario = Scenario {
+        let mut scenario = Scenario {
             seed,
             policy,
             duration: Duration::from_secs(60),
             ..Scenario::default()
         };
+        workload.prepare(&mut scenario);
         let began = Instant::now();
-        let outcome = simulate(&scenario, &mut Chat::new(seed, rate));
+        let outcome = simulate(&scenario, workload.requests(seed, rate).as_mut());
         println!(
             "{:16} {:9.4}  {:9.4}  {:9.4}  {:9.3}  {:7.3}  {:4.2}  {:5.0}  {:6.0}",
             policy.as_str(),

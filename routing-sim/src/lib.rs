@@ -14,6 +14,7 @@
 //! their crates; only time, the network and Envoy are made up. Equal scenarios, seeds and workloads
 //! give bit-identical outcomes.
 
+pub mod capacity;
 mod oracle;
 pub mod outcome;
 pub mod profile;

@@ -9,10 +9,23 @@ use picker::{
     policy::{Policy, Round},
 };
 
-use crate::workload::Arrival;
+use crate::{simulation::Pod, workload::Arrival};
 
 /// The mean length of an answer that the oracle assumes for the requests that run already.
 const OTHERS_OUTPUT: f64 = 225.0;
+
+/// Up to so many waiting requests the engine is asked for its own count of the work before it.
+const FEW_WAITING: u32 = 64;
+
+/// Tokens of a prompt that this engine would have to compute now.
+pub(crate) fn uncached(engine: &Engine, arrival: &Arrival) -> u32 {
+    // The last token is always computed: its output is the next token.
+    let block_tokens = engine.config().block_tokens;
+    let findable = (arrival.prompt_tokens.saturating_sub(1) / block_tokens) as usize;
+    let hashes = arrival.block_hashes.get(..findable);
+    let cached = engine.cached_tokens(hashes.unwrap_or(&arrival.block_hashes));
+    arrival.prompt_tokens.saturating_sub(cached)
+}
 
 /// The exact state of one pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,12 +53,10 @@ enum Adapter {
 
 impl PodTruth {
     /// What is true of an engine for this request.
-    pub(crate) fn of(engine: &Engine, alive: bool, arrival: &Arrival) -> Self {
+    pub(crate) fn of(pod: &Pod, arrival: &Arrival) -> Self {
+        let engine = &pod.engine;
         let gauges = engine.live();
         let config = engine.config();
-        let findable = (arrival.prompt_tokens.saturating_sub(1) / config.block_tokens) as usize;
-        let hashes = arrival.block_hashes.get(..findable);
-        let hashes = hashes.unwrap_or(&arrival.block_hashes);
         let adapter = match arrival.lora {
             None => Adapter::Loaded,
             Some(adapter) if engine.resident_loras().any(|other| other == adapter) => {
@@ -57,13 +68,20 @@ impl PodTruth {
             Some(_) => Adapter::NoRoom,
         };
         let running = f64::from(gauges.running);
+        // The engine's count has what waiting prompts will find in the cache, the simulator's what of
+        // a prompt is computed already. Both are too high, and the engine's takes long to add up.
+        let mut pending_tokens = pod.to_compute as f64;
+        if gauges.waiting <= FEW_WAITING {
+            let exact = (engine.pending_tokens() as f64 - running).max(0.0);
+            pending_tokens = pending_tokens.min(exact);
+        }
         Self {
-            alive,
+            alive: pod.alive,
             running,
             waiting: f64::from(gauges.waiting),
-            pending_tokens: (engine.pending_tokens() as f64 - running).max(0.0),
+            pending_tokens,
             kv_tokens: f64::from(gauges.kv_blocks_used) * f64::from(config.block_tokens),
-            cached_tokens: f64::from(engine.cached_tokens(hashes)),
+            cached_tokens: f64::from(arrival.prompt_tokens - uncached(engine, arrival)),
             adapter,
             engine: config.clone(),
         }

@@ -93,6 +93,12 @@ impl Batch {
                 continue;
             }
             let context = sequence.computed + tokens;
+            // Nearly always: the token has room in the last block and does not fill it.
+            let held = sequence.blocks.len() as u32 * self.block_tokens;
+            if context < held && held - context < self.block_tokens {
+                plan.add(tokens, context);
+                continue;
+            }
             let missing = missing_blocks(sequence, context, self.block_tokens);
             while self.cache.free() < missing {
                 let Some(newest) = self.running.pop() else {

@@ -7,7 +7,7 @@ use picker::{Completion, EndpointId, Entropy, MAX_CHOICES, SplitMix64};
 
 use super::{Simulation, clock::millis, pod::pod_index, queue::Event, request::Request};
 use crate::{
-    oracle::PodTruth,
+    oracle::{PodTruth, uncached},
     outcome::{RequestRecord, Status},
     scenario::Scenario,
     workload::Arrival,
@@ -117,6 +117,10 @@ impl Simulation<'_> {
             return;
         };
         let arrival = &request.arrival;
+        if self.truth.is_some() {
+            request.to_compute = uncached(&pod.engine, arrival);
+            pod.to_compute += u64::from(request.to_compute);
+        }
         let id = pod.engine.submit(
             engine::Request {
                 prompt_tokens: arrival.prompt_tokens,
@@ -163,7 +167,13 @@ impl Simulation<'_> {
                 continue;
             };
             match event.kind {
-                EventKind::FirstToken { .. } => self.first_token(place),
+                EventKind::FirstToken { .. } => {
+                    if let Some(request) = self.requests.get_mut(place) {
+                        let computed = std::mem::take(&mut request.to_compute);
+                        pod.to_compute = pod.to_compute.saturating_sub(u64::from(computed));
+                    }
+                    self.first_token(place);
+                }
                 EventKind::Finished(summary) => {
                     pod.let_go(event.id);
                     self.finished(place, &summary);
@@ -360,7 +370,7 @@ impl Simulation<'_> {
         let pods = self.pods.iter();
         truth
             .pods
-            .extend(pods.map(|pod| PodTruth::of(&pod.engine, pod.alive, arrival)));
+            .extend(pods.map(|pod| PodTruth::of(pod, arrival)));
     }
 }
 

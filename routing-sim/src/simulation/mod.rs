@@ -20,11 +20,12 @@ use std::sync::{Arc, Mutex};
 use model_sim::engine::SimTime;
 use picker::{Endpoint, Entropy, Picker, PickerConfig, SplitMix64};
 
+pub(crate) use self::pod::Pod;
 use self::{
     agent::Agent,
     clock::phase,
     gateway::Gateway,
-    pod::{Pod, endpoint_id},
+    pod::endpoint_id,
     queue::{Event, EventQueue},
     request::Requests,
     worker::Worker,

@@ -10,11 +10,13 @@ const PORT: u16 = 8_000;
 
 /// One pod.
 #[derive(Debug)]
-pub(super) struct Pod {
-    pub(super) engine: Engine,
-    pub(super) alive: bool,
+pub(crate) struct Pod {
+    pub(crate) engine: Engine,
+    pub(crate) alive: bool,
     /// Counts its lives from 1.
     pub(super) generation: u64,
+    /// The sum of [`super::request::Request::to_compute`] of the requests inside.
+    pub(crate) to_compute: u64,
     /// When the engine is planned to wake.
     pub(super) wake_at: Option<SimTime>,
     /// The places of the requests inside, by the engine's slot number.
@@ -29,6 +31,7 @@ impl Pod {
             engine: Engine::new(config),
             alive: true,
             generation: 1,
+            to_compute: 0,
             wake_at: None,
             inside: Vec::new(),
             record: PodRecord::default(),
@@ -63,6 +66,7 @@ impl Pod {
         self.record = self.record();
         self.engine = Engine::new(self.engine.config().clone());
         self.alive = false;
+        self.to_compute = 0;
         self.wake_at = None;
         let lost = self.inside.iter().filter_map(|place| *place).collect();
         self.inside.clear();

@@ -25,6 +25,9 @@ pub(super) struct Request {
     pub(super) counted: Option<EndpointId>,
     /// Whether the ledger knows of its first token.
     pub(super) prefilled: bool,
+    /// Tokens of its prompt that its engine has to compute, until its first token; only kept for
+    /// the oracle.
+    pub(super) to_compute: u32,
     pub(super) sent_at: SimTime,
     pub(super) first_token_at: Option<SimTime>,
 }
@@ -42,6 +45,7 @@ impl Request {
             estimate: Estimate::default(),
             counted: None,
             prefilled: false,
+            to_compute: 0,
             sent_at: arrival.at,
             first_token_at: None,
             arrival,
