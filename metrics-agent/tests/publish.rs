@@ -171,7 +171,11 @@ async fn gateways_see_each_others_load_and_not_their_own() {
     let others = |mirror: &PoolMirror| -> Vec<u32> {
         let endpoints = mirror.snapshot().unwrap().endpoints.iter();
         endpoints
-            .map(|e| e.signals.others_in_flight.map_or(0, |others| others.value))
+            .map(|e| {
+                e.signals
+                    .others_in_flight
+                    .map_or(0, |others| others.value.requests)
+            })
             .collect()
     };
 
@@ -287,8 +291,7 @@ async fn streams_that_break_the_contract_end_with_the_reason() {
                 port: 1,
                 generation: 0,
             }),
-            requests: 1,
-            tokens: 0,
+            in_flight: None,
         }],
     });
     let cases: Vec<(&str, Vec<M>, &str)> = vec![

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{step_model::StepModel, time::Millis};
+use crate::{step_model::StepModel, time::Millis, view::InFlight};
 
 /// A value together with the moment it was taken, on the picker's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,15 +50,13 @@ pub struct Signals {
     pub kv_usage: Option<Signal<f32>>,
     /// Adapters; `None` when the engine has shown no LoRA series.
     pub lora: Option<Signal<LoraState>>,
-    /// Learned speed in generated tokens per second while busy, above 0.
-    pub tokens_per_second: Option<Signal<f32>>,
     /// What its steps cost, learned from its counters while it was busy; the pool's accelerators
     /// differ here. Unknown is the configured model.
     pub step_model: Option<Signal<StepModel>>,
     /// Generated tokens per request on average, learned from its counters, at least 1.
     pub mean_output_tokens: Option<Signal<f32>>,
-    /// Requests that *other* gateways have in flight here.
-    pub others_in_flight: Option<Signal<u32>>,
+    /// What *other* gateways have in flight here, added up; as old as the oldest of their reports.
+    pub others_in_flight: Option<Signal<InFlight>>,
     /// Tokens per KV-cache block, at least 1. A constant of the engine, so it does not age.
     pub kv_block_size: Option<u32>,
     /// KV-cache blocks of the engine, at least 1. A constant of the engine, so it does not age.

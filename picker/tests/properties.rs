@@ -92,7 +92,13 @@ fn endpoint() -> impl Strategy<Value = (Endpoint, LocalState)> {
             endpoint.signals.running = running;
             endpoint.signals.kv_usage = kv_usage;
             endpoint.signals.lora = lora;
-            endpoint.signals.others_in_flight = others.map(|(value, at)| Signal::new(value, at));
+            endpoint.signals.others_in_flight = others.map(|(requests, at)| {
+                let load = InFlight {
+                    requests,
+                    ..InFlight::default()
+                };
+                Signal::new(load, at)
+            });
             endpoint.signals.kv_blocks = kv_blocks;
             endpoint.signals.kv_block_size = kv_blocks;
             let in_flight = InFlight {

@@ -6,7 +6,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 mod pool;
 
 use picker::{
-    Decision, Health, Picker, PickerConfig, Reason, RequestFacts, Signal, SplitMix64,
+    Decision, Health, InFlight, Picker, PickerConfig, Reason, RequestFacts, Signal, SplitMix64,
     policy::PolicyName,
 };
 use pool::{Pool, for_model, with_prefix};
@@ -33,8 +33,11 @@ fn each_signal_decides_on_its_own() {
         running.scrape(at, 0.0, 3.0 * rank, 0.0);
         kv_cache.scrape(at, 0.0, 0.0, 0.2 * rank);
         in_flight.begin(at, rank as u32);
-        let signal = Signal::new(rank as u32, others.now);
-        others.endpoints[at].signals.others_in_flight = Some(signal);
+        let load = InFlight {
+            requests: rank as u32,
+            ..InFlight::default()
+        };
+        others.endpoints[at].signals.others_in_flight = Some(Signal::new(load, others.now));
     }
     for (name, pool) in [
         ("queue", queue),

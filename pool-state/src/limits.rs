@@ -4,6 +4,8 @@
 //! A value outside its range is a lie or a defect, and either way says nothing: it becomes unknown,
 //! never zero and never the nearest bound, because a bound would still attract or repel traffic.
 
+use picker::{InFlight, StepModel};
+
 /// The longest pool name, in bytes.
 pub const MAX_POOL_NAME_BYTES: usize = 128;
 /// The longest gateway id, in bytes.
@@ -22,8 +24,19 @@ pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The longest credible queue or batch, in requests.
 pub const MAX_REQUESTS: f32 = 1_000_000.0;
-/// The highest credible speed of one endpoint, in tokens per second.
-pub const MAX_TOKENS_PER_SECOND: f32 = 10_000_000.0;
+/// The most credible tokens in flight at one endpoint: [`MAX_REQUESTS`] of a million each.
+pub const MAX_TOKENS_IN_FLIGHT: u64 = 1_000_000_000_000;
+/// The longest credible fixed part of a step, in microseconds.
+pub const MAX_STEP_BASE_US: f32 = 10_000_000.0;
+/// The most credible microseconds per token of a step, computed or attended to.
+pub const MAX_STEP_TOKEN_US: f32 = 1_000_000.0;
+/// The shortest credible step (of one token, without any context), in microseconds. A step that
+/// takes nothing would make its endpoint a magnet.
+pub const MIN_STEP_US: f32 = 1.0;
+/// The most credible tokens of one answer.
+pub const MAX_OUTPUT_TOKENS: f32 = 1_000_000.0;
+/// The longest credible context, in tokens.
+pub const MAX_MODEL_LEN: u32 = 100_000_000;
 /// Utilization up to here is rounding of a full cache and read as 1.
 pub const KV_USAGE_TOLERANCE: f32 = 1.01;
 /// The largest credible KV-cache block, in tokens.
@@ -34,6 +47,10 @@ pub const MAX_KV_BLOCKS: u32 = 1_000_000_000;
 pub const MIN_WEIGHT: f32 = 0.01;
 /// The highest weight that an operator can give.
 pub const MAX_WEIGHT: f32 = 100.0;
+/// The lowest price that an operator can give.
+pub const MIN_PRICE: f32 = 0.01;
+/// The highest price that an operator can give.
+pub const MAX_PRICE: f32 = 100.0;
 
 /// A count of requests: finite and in `0..=MAX_REQUESTS`, else `None`.
 #[must_use]
@@ -42,10 +59,15 @@ pub fn requests(value: f32) -> Option<f32> {
     (0.0..=MAX_REQUESTS).contains(&value).then_some(value + 0.0)
 }
 
-/// A whole number of requests in `0..=MAX_REQUESTS`, else `None`.
+/// A load of at most [`MAX_REQUESTS`] requests, no more of them prefilling than there are, with at
+/// most [`MAX_TOKENS_IN_FLIGHT`] tokens of either kind; else `None`.
 #[must_use]
-pub fn request_count(value: u32) -> Option<u32> {
-    (value <= MAX_REQUESTS as u32).then_some(value)
+pub const fn in_flight(load: InFlight) -> Option<InFlight> {
+    let credible = load.requests <= MAX_REQUESTS as u32
+        && load.prefilling <= load.requests
+        && load.tokens <= MAX_TOKENS_IN_FLIGHT
+        && load.prefill_tokens <= MAX_TOKENS_IN_FLIGHT;
+    if credible { Some(load) } else { None }
 }
 
 /// A KV-cache utilization in `0..=1`, where `1..=KV_USAGE_TOLERANCE` counts as 1; else `None`.
@@ -56,16 +78,41 @@ pub fn kv_usage(value: f32) -> Option<f32> {
         .then(|| value.min(1.0) + 0.0)
 }
 
-/// A speed above 0 and at most [`MAX_TOKENS_PER_SECOND`], else `None`.
+/// A step model whose coefficients are 0 or more, within their bounds, and make a step of one token
+/// take at least [`MIN_STEP_US`]; else `None`.
 #[must_use]
-pub fn tokens_per_second(value: f32) -> Option<f32> {
-    (value > 0.0 && value <= MAX_TOKENS_PER_SECOND).then_some(value)
+pub fn step_model(model: StepModel) -> Option<StepModel> {
+    let within = |value: f32, most: f32| (0.0..=most).contains(&value).then_some(value + 0.0);
+    let model = StepModel {
+        base_us: within(model.base_us, MAX_STEP_BASE_US)?,
+        token_us: within(model.token_us, MAX_STEP_TOKEN_US)?,
+        kv_token_us: within(model.kv_token_us, MAX_STEP_TOKEN_US)?,
+    };
+    (model.base_us + model.token_us >= MIN_STEP_US).then_some(model)
+}
+
+/// A mean answer in `1..=MAX_OUTPUT_TOKENS` tokens, else `None`.
+#[must_use]
+pub fn mean_output_tokens(value: f32) -> Option<f32> {
+    (1.0..=MAX_OUTPUT_TOKENS).contains(&value).then_some(value)
+}
+
+/// A context length in `1..=MAX_MODEL_LEN` tokens, else `None`.
+#[must_use]
+pub fn max_model_len(value: u32) -> Option<u32> {
+    (1..=MAX_MODEL_LEN).contains(&value).then_some(value)
 }
 
 /// A weight in `MIN_WEIGHT..=MAX_WEIGHT`, else `None`.
 #[must_use]
 pub fn weight(value: f32) -> Option<f32> {
     (MIN_WEIGHT..=MAX_WEIGHT).contains(&value).then_some(value)
+}
+
+/// A price in `MIN_PRICE..=MAX_PRICE`, else `None`.
+#[must_use]
+pub fn price(value: f32) -> Option<f32> {
+    (MIN_PRICE..=MAX_PRICE).contains(&value).then_some(value)
 }
 
 /// Tokens per KV-cache block in `1..=MAX_KV_BLOCK_SIZE`, else `None`.
@@ -127,17 +174,71 @@ mod tests {
         for lie in LIES {
             assert_eq!(requests(lie), None, "requests {lie}");
             assert_eq!(kv_usage(lie), None, "utilization {lie}");
-            assert_eq!(tokens_per_second(lie), None, "speed {lie}");
+            assert_eq!(mean_output_tokens(lie), None, "mean output {lie}");
             assert_eq!(weight(lie), None, "weight {lie}");
+            assert_eq!(price(lie), None, "price {lie}");
         }
-        assert_eq!(
-            tokens_per_second(0.0),
-            None,
-            "a speed of nothing is unknown"
-        );
+        assert_eq!(mean_output_tokens(0.5), None, "an answer has a token");
+        assert_eq!(max_model_len(0), None);
+        assert_eq!(max_model_len(u32::MAX), None);
         assert_eq!(kv_block_size(0), None);
         assert_eq!(kv_blocks(0), None);
         assert_eq!(kv_blocks(u32::MAX), None);
+    }
+
+    #[test]
+    fn one_lying_coefficient_makes_the_whole_step_unknown() {
+        let sound = StepModel::default();
+        assert_eq!(step_model(sound), Some(sound));
+        for lie in LIES {
+            for place in 0..3 {
+                let mut model = sound;
+                *[
+                    &mut model.base_us,
+                    &mut model.token_us,
+                    &mut model.kv_token_us,
+                ][place] = lie;
+                assert_eq!(step_model(model), None, "{lie} at {place}");
+            }
+        }
+        let free = StepModel {
+            base_us: 0.0,
+            token_us: 0.0,
+            kv_token_us: 1.0,
+        };
+        assert_eq!(step_model(free), None, "a step that takes nothing");
+    }
+
+    #[test]
+    fn loads_are_bounded_and_consistent() {
+        let sound = InFlight {
+            requests: 3,
+            tokens: 100,
+            prefilling: 3,
+            prefill_tokens: 50,
+        };
+        assert_eq!(in_flight(sound), Some(sound));
+        assert_eq!(in_flight(InFlight::default()), Some(InFlight::default()));
+        for lie in [
+            InFlight {
+                requests: 1_000_001,
+                ..sound
+            },
+            InFlight {
+                prefilling: 4,
+                ..sound
+            },
+            InFlight {
+                tokens: MAX_TOKENS_IN_FLIGHT + 1,
+                ..sound
+            },
+            InFlight {
+                prefill_tokens: u64::MAX,
+                ..sound
+            },
+        ] {
+            assert_eq!(in_flight(lie), None, "{lie:?}");
+        }
     }
 
     #[test]
@@ -150,13 +251,23 @@ mod tests {
         assert_eq!(kv_usage(1.02), None, "per cent sent as a ratio, say");
         assert_eq!(weight(MIN_WEIGHT), Some(MIN_WEIGHT));
         assert_eq!(weight(MAX_WEIGHT), Some(MAX_WEIGHT));
+        assert_eq!(price(MIN_PRICE), Some(MIN_PRICE));
+        assert_eq!(price(MAX_PRICE), Some(MAX_PRICE));
         assert_eq!(kv_block_size(1), Some(1));
+        assert_eq!(mean_output_tokens(1.0), Some(1.0));
+        assert_eq!(max_model_len(MAX_MODEL_LEN), Some(MAX_MODEL_LEN));
     }
 
     #[test]
     fn negative_zero_is_stored_as_zero() {
         assert_eq!(requests(-0.0).map(f32::to_bits), Some(0));
         assert_eq!(kv_usage(-0.0).map(f32::to_bits), Some(0));
+        let model = StepModel {
+            kv_token_us: -0.0,
+            ..StepModel::default()
+        };
+        let bits = step_model(model).map(|model| model.kv_token_us.to_bits());
+        assert_eq!(bits, Some(0));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use picker::{
-    Endpoint, EndpointId, Entropy, Health, LoraState, Millis, PoolSnapshot, Signal,
-    SnapshotVersion, SplitMix64,
+    Endpoint, EndpointId, Entropy, Health, InFlight, LoraState, Millis, PoolSnapshot, Signal,
+    SnapshotVersion, SplitMix64, StepModel,
 };
 
 /// How many cases a property gets: `default`, or what `PROPTEST_CASES` says (before a release,
@@ -36,8 +36,26 @@ pub(crate) fn sample() -> PoolSnapshot {
     full.signals.waiting = Some(Signal::new(3.0, Millis(9_000)));
     full.signals.running = Some(Signal::new(11.0, Millis(9_001)));
     full.signals.kv_usage = Some(Signal::new(0.25, Millis(8_500)));
-    full.signals.tokens_per_second = Some(Signal::new(512.5, Millis(1)));
-    full.signals.others_in_flight = Some(Signal::new(4, Millis(9_100)));
+    full.price = 0.5;
+    full.signals.mean_output_tokens = Some(Signal::new(225.5, Millis(1)));
+    full.signals.others_in_flight = Some(Signal::new(
+        InFlight {
+            requests: 4,
+            tokens: 5_000_000_000,
+            prefilling: 3,
+            prefill_tokens: 700,
+        },
+        Millis(9_100),
+    ));
+    full.signals.step_model = Some(Signal::new(
+        StepModel {
+            base_us: 5_500.0,
+            token_us: 20.5,
+            kv_token_us: 0.15,
+        },
+        Millis(8_000),
+    ));
+    full.signals.max_model_len = Some(4_096);
     full.signals.kv_block_size = Some(16);
     full.signals.kv_blocks = Some(27_000);
     full.signals.lora = Some(Signal::new(
@@ -99,15 +117,32 @@ pub(crate) fn random_endpoint(index: usize, now: Millis, random: &mut SplitMix64
     let mut endpoint = Endpoint::new(id(&address, random.next_u64()));
     endpoint.health = [Health::Ready, Health::Draining, Health::Suspect][random.below(3)];
     endpoint.weight = 0.01 + random.unit() as f32 * 99.0;
+    endpoint.price = 0.01 + random.unit() as f32 * 99.0;
     let signals = &mut endpoint.signals;
     signals.waiting = maybe(random, |random| gauge(random, 1_000.0, now));
     signals.running = maybe(random, |random| gauge(random, 256.0, now));
     signals.kv_usage = maybe(random, |random| gauge(random, 1.0, now));
-    signals.tokens_per_second =
-        maybe(random, |random| gauge(random, 5_000.0, now)).filter(|speed| speed.value > 0.0);
+    signals.mean_output_tokens =
+        maybe(random, |random| gauge(random, 5_000.0, now)).filter(|mean| mean.value >= 1.0);
     signals.others_in_flight = maybe(random, |random| {
-        Signal::new(random.below(1_000) as u32, past(random, now))
+        let requests = random.below(1_000) as u32;
+        let load = InFlight {
+            requests,
+            tokens: random.below(1 << 30) as u64 * 900,
+            prefilling: requests / 2,
+            prefill_tokens: random.below(1 << 20) as u64,
+        };
+        Signal::new(load, past(random, now))
     });
+    signals.step_model = maybe(random, |random| {
+        let model = StepModel {
+            base_us: 1.0 + random.unit() as f32 * 50_000.0,
+            token_us: random.unit() as f32 * 500.0,
+            kv_token_us: random.unit() as f32,
+        };
+        Signal::new(model, past(random, now))
+    });
+    signals.max_model_len = maybe(random, |random| 1 + random.below(1_000_000) as u32);
     signals.kv_block_size = maybe(random, |random| 1 + random.below(65_536) as u32);
     signals.kv_blocks = maybe(random, |random| 1 + random.below(1_000_000) as u32);
     signals.lora = maybe(random, |random| {

@@ -80,8 +80,17 @@ fn signals(observation: &Observation, now: Millis) -> Value {
         "kv_usage".to_owned(),
         signal(signals.kv_usage.as_ref(), now),
     );
-    let speed = signal(signals.tokens_per_second.as_ref(), now);
-    shown.insert("tokens_per_second".to_owned(), speed);
+    let mean = signal(signals.mean_output_tokens.as_ref(), now);
+    shown.insert("mean_output_tokens".to_owned(), mean);
+    let model = signals.step_model.as_ref().map(|model| {
+        json!({
+            "base_us": model.value.base_us,
+            "token_us": model.value.token_us,
+            "kv_token_us": model.value.kv_token_us,
+            "age_ms": model.age_ms(now),
+        })
+    });
+    shown.insert("step_model".to_owned(), json!(model));
     let lora = signals.lora.as_ref().map(|lora| {
         json!({
             "active": names(&lora.value.active),
@@ -94,6 +103,7 @@ fn signals(observation: &Observation, now: Millis) -> Value {
     shown.insert("lora".to_owned(), json!(lora));
     shown.insert("kv_block_size".to_owned(), json!(signals.kv_block_size));
     shown.insert("kv_blocks".to_owned(), json!(signals.kv_blocks));
+    shown.insert("max_model_len".to_owned(), json!(signals.max_model_len));
     Value::Object(shown)
 }
 

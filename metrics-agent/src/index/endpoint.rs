@@ -99,7 +99,9 @@ fn says_the_same(a: &Observation, b: &Observation) -> bool {
         && same(&x.running, &y.running)
         && same(&x.kv_usage, &y.kv_usage)
         && same(&x.lora, &y.lora)
-        && same(&x.tokens_per_second, &y.tokens_per_second)
+        && same(&x.step_model, &y.step_model)
+        && same(&x.mean_output_tokens, &y.mean_output_tokens)
         && x.kv_block_size == y.kv_block_size
         && x.kv_blocks == y.kv_blocks
+        && x.max_model_len == y.max_model_len
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use picker::{EndpointId, InFlight, Millis, Signal};
+use pool_state::limits;
 
 /// One gateway's last report on one pool.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,17 +23,18 @@ pub struct GatewayLoad {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Loads {
     by_gateway: BTreeMap<Arc<str>, Arc<GatewayLoad>>,
-    /// The sum over all gateways of requests on each endpoint, zeros left out.
-    totals: HashMap<EndpointId, u64>,
+    /// The sum over all gateways on each endpoint, zeros left out.
+    totals: HashMap<EndpointId, InFlight>,
     /// When the oldest of the reports came: the age of every sum.
     oldest: Millis,
 }
 
 impl Loads {
-    /// What the gateways other than `gateway` have in flight on each endpoint, zeros left out, and
-    /// how old that is. A gateway's own former streams are not others.
+    /// What the gateways other than `gateway` have in flight on each endpoint, and how old that is.
+    /// Zeros are left out, and sums that nobody would believe. A gateway's own former streams are
+    /// not others.
     #[must_use]
-    pub fn others(&self, gateway: &str) -> HashMap<EndpointId, Signal<u32>> {
+    pub fn others(&self, gateway: &str) -> HashMap<EndpointId, Signal<InFlight>> {
         let own = self.by_gateway.get(gateway);
         if self.by_gateway.len() <= usize::from(own.is_some()) {
             return HashMap::new();
@@ -41,9 +43,9 @@ impl Loads {
             .iter()
             .filter_map(|(id, total)| {
                 let own = own.and_then(|own| own.loads.get(id));
-                let others = total.saturating_sub(own.map_or(0, |load| u64::from(load.requests)));
-                let requests = u32::try_from(others).unwrap_or(u32::MAX);
-                (requests > 0).then(|| (*id, Signal::new(requests, self.oldest)))
+                let others = own.map_or(*total, |own| without(*total, *own));
+                let others = limits::in_flight(others).filter(|load| load.requests > 0)?;
+                Some((*id, Signal::new(others, self.oldest)))
             })
             .collect()
     }
@@ -107,10 +109,20 @@ impl Loads {
         for load in self.by_gateway.values() {
             for (id, in_flight) in &load.loads {
                 if in_flight.requests > 0 {
-                    let total = self.totals.entry(*id).or_insert(0);
-                    *total = total.saturating_add(u64::from(in_flight.requests));
+                    let total = self.totals.entry(*id).or_default();
+                    *total = total.plus(*in_flight);
                 }
             }
         }
+    }
+}
+
+/// A sum without one of its parts.
+const fn without(total: InFlight, part: InFlight) -> InFlight {
+    InFlight {
+        requests: total.requests.saturating_sub(part.requests),
+        tokens: total.tokens.saturating_sub(part.tokens),
+        prefilling: total.prefilling.saturating_sub(part.prefilling),
+        prefill_tokens: total.prefill_tokens.saturating_sub(part.prefill_tokens),
     }
 }

@@ -37,7 +37,7 @@ enum Event {
         gateway: usize,
         target: u64,
         life: u64,
-        requests: u32,
+        load: InFlight,
     },
     Gone {
         gateway: usize,
@@ -56,14 +56,28 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (target.clone(), 0u8..4, 1u64..3)
             .prop_map(|(target, waiting, life)| Event::Page { target, waiting, life }),
         1 => target.clone().prop_map(|target| Event::Failure { target }),
-        3 => (0..GATEWAYS, target, 1u64..3, 0u32..4).prop_map(|(gateway, target, life, requests)| {
-            Event::Report { gateway, target, life, requests }
+        3 => (0..GATEWAYS, target, 1u64..3, load()).prop_map(|(gateway, target, life, load)| {
+            Event::Report { gateway, target, life, load }
         }),
         1 => (0..GATEWAYS).prop_map(|gateway| Event::Gone { gateway }),
         5 => prop::collection::vec(any::<bool>(), GATEWAYS)
             .prop_map(|listening| Event::Publish { listening }),
         2 => (0u64..300).prop_map(Event::Pause),
     ]
+}
+
+fn load() -> impl Strategy<Value = InFlight> {
+    (0u32..4, 0u64..2, 0u32..4, 0u64..2).prop_map(|(requests, tokens, prefilling, prefill)| {
+        match requests {
+            0 => InFlight::default(),
+            _ => InFlight {
+                requests,
+                tokens,
+                prefilling: prefilling.min(requests),
+                prefill_tokens: prefill,
+            },
+        }
+    })
 }
 
 fn address(target: u64) -> SocketAddr {
@@ -110,7 +124,7 @@ struct World {
     last: Option<Arc<Publication>>,
     cursors: Vec<Cursor>,
     mirrors: Vec<PoolMirror>,
-    loads: BTreeMap<usize, HashMap<EndpointId, u32>>,
+    loads: BTreeMap<usize, HashMap<EndpointId, InFlight>>,
 }
 
 impl World {
@@ -150,7 +164,7 @@ impl World {
                 gateway: index,
                 target,
                 life,
-                requests,
+                load,
             } => {
                 let id = EndpointId {
                     address: address(target),
@@ -158,18 +172,11 @@ impl World {
                 };
                 let report = Report {
                     pool: POOL.to_owned(),
-                    loads: vec![(
-                        id,
-                        InFlight {
-                            requests,
-                            tokens: 0,
-                            ..InFlight::default()
-                        },
-                    )],
+                    loads: vec![(id, load)],
                 };
                 self.index
                     .report(&gateway(index), index as u64, report, now);
-                self.loads.insert(index, HashMap::from([(id, requests)]));
+                self.loads.insert(index, HashMap::from([(id, load)]));
             }
             Event::Gone { gateway: index } => {
                 self.index.gateway_gone(&gateway(index), index as u64);
@@ -241,16 +248,16 @@ impl World {
                 let off = here.taken_at.0.abs_diff(there.taken_at.0);
                 prop_assert!(off <= 20, "an age is off by {} ms", off);
             }
-            let expected: u32 = self
+            let expected = self
                 .loads
                 .iter()
                 .filter(|(other, _)| **other != index)
                 .filter_map(|(_, loads)| loads.get(&mirrored.id))
-                .sum();
+                .fold(InFlight::default(), |sum, load| sum.plus(*load));
             let others = mirrored
                 .signals
                 .others_in_flight
-                .map_or(0, |others| others.value);
+                .map_or(InFlight::default(), |others| others.value);
             prop_assert_eq!(
                 others,
                 expected,

@@ -334,7 +334,9 @@ fn report(loads: &[(u64, u32)]) -> Report {
 
 fn others(publications: &Publications, gateway: &str, target: u64) -> u32 {
     let others = only(publications).loads.others(gateway);
-    others.get(&id(target)).map_or(0, |load| load.value)
+    others
+        .get(&id(target))
+        .map_or(0, |load| load.value.requests)
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use picker::{EndpointId, Millis, PoolSnapshot, Signal};
+use picker::{EndpointId, InFlight, Millis, PoolSnapshot, Signal};
 use pool_state::{
-    convert::{delta_to_proto, endpoint_to_proto, id_to_proto, snapshot_to_proto},
+    convert::{delta_to_proto, endpoint_to_proto, id_to_proto, others_to_proto, snapshot_to_proto},
     proto::{self, AgentMessage, agent_message::Message},
 };
 use prost::Message as _;
@@ -19,7 +19,7 @@ const SHARED_FOR_MS: u64 = 20;
 #[derive(Debug)]
 struct Sent {
     snapshot: Arc<PoolSnapshot>,
-    others: HashMap<EndpointId, Signal<u32>>,
+    others: HashMap<EndpointId, Signal<InFlight>>,
 }
 
 /// One gateway's position in one pool's publications. Pure: it decides what to send, the gateway's
@@ -65,7 +65,7 @@ pub(super) fn encode(message: Message) -> Bytes {
 }
 
 /// Others' load on the endpoints that are in the publication.
-fn others_in(publication: &Publication, gateway: &str) -> HashMap<EndpointId, Signal<u32>> {
+fn others_in(publication: &Publication, gateway: &str) -> HashMap<EndpointId, Signal<InFlight>> {
     let mut others = publication.loads.others(gateway);
     if !others.is_empty() {
         others.retain(|id, _| find(&publication.snapshot, *id).is_some());
@@ -83,14 +83,16 @@ fn find(snapshot: &PoolSnapshot, id: EndpointId) -> Option<&picker::Endpoint> {
 
 fn whole(
     publication: &Publication,
-    others: &HashMap<EndpointId, Signal<u32>>,
+    others: &HashMap<EndpointId, Signal<InFlight>>,
     now: Millis,
 ) -> proto::Snapshot {
     let mut snapshot = snapshot_to_proto(&publication.snapshot, now);
     if !others.is_empty() {
         let ids = publication.snapshot.endpoints.iter();
         for (raw, endpoint) in snapshot.endpoints.iter_mut().zip(ids) {
-            raw.others_in_flight = others.get(&endpoint.id).map(|load| gauge(*load, now));
+            raw.others_in_flight = others
+                .get(&endpoint.id)
+                .map(|load| others_to_proto(*load, now));
         }
     }
     snapshot
@@ -99,7 +101,7 @@ fn whole(
 fn change(
     sent: &Sent,
     publication: &Publication,
-    others: &HashMap<EndpointId, Signal<u32>>,
+    others: &HashMap<EndpointId, Signal<InFlight>>,
     now: Millis,
 ) -> Bytes {
     let follows = publication
@@ -130,10 +132,10 @@ fn tell_of_others(
     delta: &mut proto::Delta,
     sent: &Sent,
     publication: &Publication,
-    others: &HashMap<EndpointId, Signal<u32>>,
+    others: &HashMap<EndpointId, Signal<InFlight>>,
     now: Millis,
 ) {
-    let mut untold: HashMap<EndpointId, Option<Signal<u32>>> = HashMap::new();
+    let mut untold: HashMap<EndpointId, Option<Signal<InFlight>>> = HashMap::new();
     for (id, load) in others {
         if sent.others.get(id).map(|before| before.value) != Some(load.value) {
             untold.insert(*id, Some(*load));
@@ -152,22 +154,15 @@ fn tell_of_others(
     for upsert in &mut delta.upserts {
         let id = upsert.id.as_ref().and_then(|raw| told.get(raw));
         if let Some(id) = id {
-            upsert.others_in_flight = others.get(id).map(|load| gauge(*load, now));
+            upsert.others_in_flight = others.get(id).map(|load| others_to_proto(*load, now));
             untold.remove(id);
         }
     }
     for (id, load) in untold {
         if let Some(endpoint) = find(&publication.snapshot, id) {
             let mut upsert = endpoint_to_proto(endpoint, now);
-            upsert.others_in_flight = load.map(|load| gauge(load, now));
+            upsert.others_in_flight = load.map(|load| others_to_proto(load, now));
             delta.upserts.push(upsert);
         }
-    }
-}
-
-fn gauge(load: Signal<u32>, now: Millis) -> proto::Gauge {
-    proto::Gauge {
-        value: load.value as f32,
-        age_ms: u32::try_from(load.age_ms(now)).unwrap_or(u32::MAX),
     }
 }

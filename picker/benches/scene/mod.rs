@@ -103,8 +103,11 @@ fn endpoint(number: usize, adapters: &[Arc<str>], entropy: &mut SplitMix64) -> E
     signals.waiting = gauge(entropy.below(4) as f32);
     signals.running = gauge(entropy.below(40) as f32);
     signals.kv_usage = gauge(entropy.unit() as f32);
-    signals.tokens_per_second = gauge(2_000.0);
-    signals.others_in_flight = Some(Signal::new(entropy.below(10) as u32, taken_at));
+    let others = InFlight {
+        requests: entropy.below(10) as u32,
+        ..InFlight::default()
+    };
+    signals.others_in_flight = Some(Signal::new(others, taken_at));
     signals.kv_block_size = Some(16);
     signals.kv_blocks = Some(30_000);
     if number.is_multiple_of(2) {

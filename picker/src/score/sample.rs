@@ -138,7 +138,7 @@ pub(crate) fn in_flight(
     let own = local.in_flight.requests as f32;
     let others = endpoint.signals.others_in_flight.as_ref();
     let trust = ladder.trust(others, now);
-    own + others.map_or(0.0, |others| trust * others.value as f32)
+    own + others.map_or(0.0, |others| trust * others.value.requests as f32)
 }
 
 /// The operator's relative capacity, 1 when it makes no sense.

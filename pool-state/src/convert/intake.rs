@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use picker::{Endpoint, Health, LoraState, Millis, Signal, Signals};
+use picker::{Endpoint, Health, InFlight, LoraState, Millis, Signal, Signals, StepModel};
 
-use super::id_from_proto;
+use super::{id_from_proto, report::in_flight_from_proto};
 use crate::{
     error::{ContractError, Problem},
     limits, proto,
@@ -49,8 +49,8 @@ impl Intake {
     }
 
     /// One endpoint. A signal outside its range (see [`crate::limits`]) becomes unknown and is
-    /// counted; so is an unknown health state, which is read as suspect, and a weight out of range,
-    /// which is read as 1. An unspecified health is ready. A signal that is older than the
+    /// counted; so is an unknown health state, which is read as suspect, and a weight or price out
+    /// of range, which is read as 1. An unspecified health is ready. A signal that is older than the
     /// receiver's clock can express counts as taken at that clock's origin.
     ///
     /// # Errors
@@ -61,22 +61,19 @@ impl Intake {
         Ok(Endpoint {
             id,
             health: self.health(raw.health),
-            weight: self.weight(raw.weight),
-            price: 1.0,
+            weight: self.factor(raw.weight, limits::weight),
+            price: self.factor(raw.price, limits::price),
             signals: Signals {
-                step_model: None,
-                mean_output_tokens: None,
-                max_model_len: None,
                 waiting: self.gauge(raw.waiting, limits::requests),
                 running: self.gauge(raw.running, limits::requests),
                 kv_usage: self.gauge(raw.kv_usage, limits::kv_usage),
                 lora: self.lora(raw.lora),
-                tokens_per_second: self.gauge(raw.tokens_per_second, limits::tokens_per_second),
-                others_in_flight: self
-                    .gauge(raw.others_in_flight, limits::requests)
-                    .map(|others| Signal::new(others.value.round() as u32, others.taken_at)),
+                others_in_flight: self.others_in_flight(raw.others_in_flight),
+                step_model: self.step_model(raw.step_model),
+                mean_output_tokens: self.gauge(raw.mean_output_tokens, limits::mean_output_tokens),
                 kv_block_size: self.constant(raw.kv_block_size, limits::kv_block_size),
                 kv_blocks: self.constant(raw.kv_blocks, limits::kv_blocks),
+                max_model_len: self.constant(raw.max_model_len, limits::max_model_len),
             },
         })
     }
@@ -93,11 +90,12 @@ impl Intake {
         }
     }
 
-    fn weight(&mut self, raw: f32) -> f32 {
+    /// A weight or price.
+    fn factor(&mut self, raw: f32, check: fn(f32) -> Option<f32>) -> f32 {
         if raw == 0.0 {
             return 1.0;
         }
-        limits::weight(raw).unwrap_or_else(|| {
+        check(raw).unwrap_or_else(|| {
             self.refuse();
             1.0
         })
@@ -109,12 +107,32 @@ impl Intake {
         check: fn(f32) -> Option<f32>,
     ) -> Option<Signal<f32>> {
         let raw = raw?;
-        let taken_at = self.received_at.minus(u64::from(raw.age_ms));
-        let checked = check(raw.value).map(|value| Signal::new(value, taken_at));
+        self.signal(check(raw.value), raw.age_ms)
+    }
+
+    fn others_in_flight(&mut self, raw: Option<proto::OthersInFlight>) -> Option<Signal<InFlight>> {
+        let raw = raw?;
+        let load = in_flight_from_proto(raw.load.unwrap_or_default());
+        self.signal(limits::in_flight(load), raw.age_ms)
+    }
+
+    fn step_model(&mut self, raw: Option<proto::StepModel>) -> Option<Signal<StepModel>> {
+        let raw = raw?;
+        let model = StepModel {
+            base_us: raw.base_us,
+            token_us: raw.token_us,
+            kv_token_us: raw.kv_token_us,
+        };
+        self.signal(limits::step_model(model), raw.age_ms)
+    }
+
+    /// What a check left of a value.
+    fn signal<T>(&mut self, checked: Option<T>, age_ms: u32) -> Option<Signal<T>> {
+        let taken_at = self.received_at.minus(u64::from(age_ms));
         if checked.is_none() {
             self.refuse();
         }
-        checked
+        checked.map(|value| Signal::new(value, taken_at))
     }
 
     fn constant(&mut self, raw: Option<u32>, check: fn(u32) -> Option<u32>) -> Option<u32> {

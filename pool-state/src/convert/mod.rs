@@ -25,7 +25,7 @@ pub use delta::delta_to_proto;
 pub use hello::{Hello, hello_from_proto, hello_to_proto};
 pub use identity::{check_pool_name, id_from_proto, id_to_proto, version_to_proto};
 pub use intake::{Intake, endpoint_from_proto};
-pub use outgoing::{endpoint_to_proto, snapshot_to_proto};
+pub use outgoing::{endpoint_to_proto, others_to_proto, snapshot_to_proto};
 pub use report::{Report, report_from_proto, report_to_proto};
 
 pub(crate) use identity::version_from_proto;

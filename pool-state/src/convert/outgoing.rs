@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use picker::{Endpoint, Health, Millis, PoolSnapshot, Signal};
+use picker::{Endpoint, Health, InFlight, Millis, PoolSnapshot, Signal, StepModel};
 
-use super::{id_to_proto, version_to_proto};
+use super::{id_to_proto, report::in_flight_to_proto, version_to_proto};
 use crate::proto;
 
 /// One endpoint as it travels at `now`: each signal with its age, saturating at 49 days.
@@ -15,6 +15,7 @@ pub fn endpoint_to_proto(endpoint: &Endpoint, now: Millis) -> proto::Endpoint {
         id: Some(id_to_proto(endpoint.id)),
         health: health_to_proto(endpoint.health).into(),
         weight: endpoint.weight,
+        price: endpoint.price,
         waiting: gauge(signals.waiting, now),
         running: gauge(signals.running, now),
         kv_usage: gauge(signals.kv_usage, now),
@@ -25,15 +26,23 @@ pub fn endpoint_to_proto(endpoint: &Endpoint, now: Millis) -> proto::Endpoint {
             max: lora.value.max,
             age_ms: age_ms(lora.taken_at, now),
         }),
-        tokens_per_second: gauge(signals.tokens_per_second, now),
-        others_in_flight: gauge(
-            signals
-                .others_in_flight
-                .map(|others| Signal::new(others.value as f32, others.taken_at)),
-            now,
-        ),
+        others_in_flight: signals
+            .others_in_flight
+            .map(|others| others_to_proto(others, now)),
+        step_model: signals.step_model.map(|model| step_model(model, now)),
+        mean_output_tokens: gauge(signals.mean_output_tokens, now),
         kv_block_size: signals.kv_block_size,
         kv_blocks: signals.kv_blocks,
+        max_model_len: signals.max_model_len,
+    }
+}
+
+/// What the other gateways have in flight on an endpoint, as it travels at `now`.
+#[must_use]
+pub fn others_to_proto(others: Signal<InFlight>, now: Millis) -> proto::OthersInFlight {
+    proto::OthersInFlight {
+        load: Some(in_flight_to_proto(others.value)),
+        age_ms: age_ms(others.taken_at, now),
     }
 }
 
@@ -64,6 +73,15 @@ fn gauge(signal: Option<Signal<f32>>, now: Millis) -> Option<proto::Gauge> {
         value: signal.value,
         age_ms: age_ms(signal.taken_at, now),
     })
+}
+
+fn step_model(model: Signal<StepModel>, now: Millis) -> proto::StepModel {
+    proto::StepModel {
+        base_us: model.value.base_us,
+        token_us: model.value.token_us,
+        kv_token_us: model.value.kv_token_us,
+        age_ms: age_ms(model.taken_at, now),
+    }
 }
 
 fn age_ms(taken_at: Millis, now: Millis) -> u32 {

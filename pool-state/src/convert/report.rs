@@ -31,14 +31,14 @@ pub fn report_to_proto(
             .into_iter()
             .map(|(id, load)| proto::EndpointLoad {
                 id: Some(id_to_proto(id)),
-                requests: load.requests,
-                tokens: load.tokens,
+                in_flight: Some(in_flight_to_proto(load)),
             })
             .collect(),
     }
 }
 
-/// A gateway's load, checked.
+/// A gateway's load, checked. A load that cannot be true (see [`limits::in_flight`]) says nothing
+/// and is left out.
 ///
 /// # Errors
 /// When the pool's name or an endpoint's identity is malformed, one endpoint occurs twice or there
@@ -62,15 +62,31 @@ pub fn report_from_proto(raw: proto::InFlightReport) -> Result<Report, ContractE
         if !seen.insert(id) {
             return Err(Problem::Duplicate(id.address).at(&place()));
         }
-        let in_flight = InFlight {
-            requests: load.requests,
-            tokens: load.tokens,
-            ..InFlight::default()
-        };
-        loads.push((id, in_flight));
+        let in_flight = in_flight_from_proto(load.in_flight.unwrap_or_default());
+        if let Some(in_flight) = limits::in_flight(in_flight) {
+            loads.push((id, in_flight));
+        }
     }
     Ok(Report {
         pool: raw.pool,
         loads,
     })
+}
+
+pub(super) const fn in_flight_to_proto(load: InFlight) -> proto::InFlight {
+    proto::InFlight {
+        requests: load.requests,
+        tokens: load.tokens,
+        prefilling: load.prefilling,
+        prefill_tokens: load.prefill_tokens,
+    }
+}
+
+pub(super) const fn in_flight_from_proto(raw: proto::InFlight) -> InFlight {
+    InFlight {
+        requests: raw.requests,
+        tokens: raw.tokens,
+        prefilling: raw.prefilling,
+        prefill_tokens: raw.prefill_tokens,
+    }
 }

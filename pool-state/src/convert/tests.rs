@@ -64,7 +64,7 @@ fn ages_saturate_at_both_ends() {
 fn a_lying_gauge_becomes_unknown_and_is_counted() {
     type Gauge = fn(&mut proto::Endpoint) -> &mut Option<proto::Gauge>;
     type Known = fn(&Endpoint) -> bool;
-    let gauges: [(&str, Gauge, Known); 5] = [
+    let gauges: [(&str, Gauge, Known); 4] = [
         (
             "waiting",
             |e| &mut e.waiting,
@@ -81,14 +81,9 @@ fn a_lying_gauge_becomes_unknown_and_is_counted() {
             |e| e.signals.kv_usage.is_some(),
         ),
         (
-            "tokens_per_second",
-            |e| &mut e.tokens_per_second,
-            |e| e.signals.tokens_per_second.is_some(),
-        ),
-        (
-            "others_in_flight",
-            |e| &mut e.others_in_flight,
-            |e| e.signals.others_in_flight.is_some(),
+            "mean_output_tokens",
+            |e| &mut e.mean_output_tokens,
+            |e| e.signals.mean_output_tokens.is_some(),
         ),
     ];
     for (name, gauge, known) in gauges {
@@ -114,6 +109,35 @@ fn a_lying_gauge_becomes_unknown_and_is_counted() {
 }
 
 #[test]
+fn a_lying_load_or_step_becomes_unknown_and_is_counted() {
+    type Lie = fn(&mut proto::Endpoint);
+    let lies: [(&str, Lie); 6] = [
+        ("requests", |e| load(e).requests = u32::MAX),
+        ("prefilling", |e| load(e).prefilling = 5),
+        ("tokens", |e| load(e).tokens = u64::MAX),
+        ("base", |e| step(e).base_us = f32::NAN),
+        ("token", |e| step(e).token_us = f32::INFINITY),
+        ("kv token", |e| step(e).kv_token_us = -1.0),
+    ];
+    fn load(raw: &mut proto::Endpoint) -> &mut proto::InFlight {
+        let others = raw.others_in_flight.as_mut().expect("others");
+        others.load.as_mut().expect("a load")
+    }
+    fn step(raw: &mut proto::Endpoint) -> &mut proto::StepModel {
+        raw.step_model.as_mut().expect("a step model")
+    }
+    for (place, (name, lie)) in lies.into_iter().enumerate() {
+        let mut raw = sent();
+        lie(&mut raw);
+        let mut intake = Intake::new(RECEIVED);
+        let signals = intake.endpoint(raw).expect("sound").signals;
+        assert_eq!(signals.others_in_flight.is_none(), place < 3, "{name}");
+        assert_eq!(signals.step_model.is_none(), place >= 3, "{name}");
+        assert_eq!(intake.refused_signals(), 1, "{name}");
+    }
+}
+
+#[test]
 fn a_full_cache_may_be_rounded_up() {
     for (sent_value, expected) in [
         (1.004, Some(1.0)),
@@ -130,21 +154,23 @@ fn a_full_cache_may_be_rounded_up() {
 
 #[test]
 fn constants_out_of_range_are_unknown() {
-    for (block_size, blocks) in [(0, 0), (u32::MAX, u32::MAX)] {
+    for lie in [0, u32::MAX] {
         let mut raw = sent();
-        raw.kv_block_size = Some(block_size);
-        raw.kv_blocks = Some(blocks);
+        raw.kv_block_size = Some(lie);
+        raw.kv_blocks = Some(lie);
+        raw.max_model_len = Some(lie);
         let mut intake = Intake::new(RECEIVED);
         let endpoint = intake.endpoint(raw).expect("sound");
         assert_eq!(endpoint.signals.kv_block_size, None);
         assert_eq!(endpoint.signals.kv_blocks, None);
-        assert_eq!(intake.refused_signals(), 2);
+        assert_eq!(endpoint.signals.max_model_len, None);
+        assert_eq!(intake.refused_signals(), 3);
     }
 }
 
 #[test]
-fn weights_are_the_operators_or_one() {
-    for (raw_weight, expected, refused) in [
+fn weights_and_prices_are_the_operators_or_one() {
+    for (sent_value, expected, refused) in [
         (0.0, 1.0, 0),
         (0.5, 0.5, 0),
         (f32::NAN, 1.0, 1),
@@ -153,14 +179,17 @@ fn weights_are_the_operators_or_one() {
         (1e-9, 1.0, 1),
     ] {
         let mut raw = sent();
-        raw.weight = raw_weight;
+        raw.weight = sent_value;
+        raw.price = sent_value;
         let mut intake = Intake::new(RECEIVED);
-        let weight = intake.endpoint(raw).expect("sound").weight;
-        assert!(
-            (weight - expected).abs() < f32::EPSILON,
-            "{raw_weight} was read as {weight}"
-        );
-        assert_eq!(intake.refused_signals(), refused);
+        let endpoint = intake.endpoint(raw).expect("sound");
+        for value in [endpoint.weight, endpoint.price] {
+            assert!(
+                (value - expected).abs() < f32::EPSILON,
+                "{sent_value} was read as {value}"
+            );
+        }
+        assert_eq!(intake.refused_signals(), 2 * refused);
     }
 }
 
@@ -310,13 +339,29 @@ fn a_delta_carries_where_it_starts_and_where_it_ends() {
 fn a_report_arrives_as_it_was_sent() {
     let load = InFlight {
         requests: 3,
-        tokens: 1 << 40,
-        ..InFlight::default()
+        tokens: 1 << 39,
+        prefilling: 2,
+        prefill_tokens: 7_000,
     };
     let loads = vec![(id("10.0.0.1:80", 1), load), (id("[::1]:80", 2), load)];
     let report = report_from_proto(report_to_proto("default", loads.clone())).expect("sound");
     assert_eq!(report.pool, "default");
     assert_eq!(report.loads, loads);
+}
+
+#[test]
+fn a_load_that_cannot_be_true_is_left_out_of_its_report() {
+    let load = InFlight {
+        requests: 3,
+        ..InFlight::default()
+    };
+    let lie = InFlight {
+        requests: 2_000_000,
+        ..load
+    };
+    let (one, other) = (id("10.0.0.1:80", 1), id("10.0.0.2:80", 1));
+    let report = report_from_proto(report_to_proto("p", [(one, lie), (other, load)]));
+    assert_eq!(report.expect("sound").loads, [(other, load)]);
 }
 
 #[test]

@@ -3,18 +3,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use picker::EndpointId;
+use picker::{EndpointId, InFlight};
 use xxhash_rust::xxh64::xxh64;
 
 use super::SlotError;
 
 const MAGIC: [u8; 4] = *b"zhps";
-pub(super) const LAYOUT: u8 = 1;
+pub(super) const LAYOUT: u8 = 2;
 pub(super) const HEADER_BYTES: usize = 12;
 pub(super) const CHECKSUM_BYTES: usize = 8;
 const FRAME_BYTES: usize = HEADER_BYTES + CHECKSUM_BYTES;
 /// An endpoint id in any layout: see [`Writer::id`].
 pub(super) const ID_BYTES: usize = 28;
+/// A load in any layout: see [`Writer::load`].
+pub(super) const LOAD_BYTES: usize = 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -81,6 +83,14 @@ impl Writer {
         self.u8(family);
         self.u8(0);
         self.u64(id.generation);
+    }
+
+    /// 4 bytes requests, 4 prefilling, 8 tokens, 8 prefill tokens.
+    pub(super) fn load(&mut self, load: InFlight) {
+        self.u32(load.requests);
+        self.u32(load.prefilling);
+        self.u64(load.tokens);
+        self.u64(load.prefill_tokens);
     }
 
     /// The finished value: length filled in, checksum appended.
@@ -256,6 +266,17 @@ impl<'a> Reader<'a> {
         Ok(EndpointId {
             address: SocketAddr::new(ip, port),
             generation,
+        })
+    }
+
+    /// A load as [`Writer::load`] wrote it, whatever it says.
+    #[inline(always)]
+    pub(super) fn load(&mut self, field: &'static str) -> Result<InFlight, SlotError> {
+        Ok(InFlight {
+            requests: self.u32(field)?,
+            prefilling: self.u32(field)?,
+            tokens: self.u64(field)?,
+            prefill_tokens: self.u64(field)?,
         })
     }
 

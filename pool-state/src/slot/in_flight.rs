@@ -5,20 +5,20 @@
 //!        0      8  owner
 //!        8      8  beat, ms
 //!       16      4  n, at most 65,536
-//!       20   n*40  per endpoint with load: 16 address, 2 port, 1 family, 1 zero, 8 generation,
-//!                  4 requests, 8 tokens
+//!       20   n*52  per endpoint with load: 16 address, 2 port, 1 family, 1 zero, 8 generation,
+//!                  4 requests, 4 prefilling, 8 tokens, 8 prefill tokens
 //! ```
 
 use picker::{EndpointId, InFlight, Millis};
 
 use super::{
     SlotError,
-    codec::{ID_BYTES, Kind, Reader, Writer},
+    codec::{self, ID_BYTES, Kind, Reader, Writer},
 };
 
 /// The most endpoints in one table, over all pools.
 pub const MAX_LOADS: usize = 65_536;
-const LOAD_BYTES: usize = ID_BYTES + 4 + 8;
+const ENTRY_BYTES: usize = ID_BYTES + codec::LOAD_BYTES;
 
 /// What one worker has in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,15 +35,14 @@ pub struct InFlightTable {
 /// The slot's bytes. More than [`MAX_LOADS`] entries make a value that no reader accepts.
 #[must_use]
 pub fn encode(table: &InFlightTable) -> Vec<u8> {
-    let content = 20usize.saturating_add(table.loads.len().saturating_mul(LOAD_BYTES));
+    let content = 20usize.saturating_add(table.loads.len().saturating_mul(ENTRY_BYTES));
     let mut writer = Writer::new(Kind::InFlight, content);
     writer.u64(table.owner);
     writer.u64(table.beat.0);
     writer.count(table.loads.len());
     for (id, load) in &table.loads {
         writer.id(*id);
-        writer.u32(load.requests);
-        writer.u64(load.tokens);
+        writer.load(*load);
     }
     writer.seal()
 }
@@ -56,16 +55,11 @@ pub fn decode(value: &[u8]) -> Result<InFlightTable, SlotError> {
     let mut reader = Reader::open(Kind::InFlight, value)?;
     let owner = reader.u64("owner")?;
     let beat = Millis(reader.u64("beat")?);
-    let count = reader.count(MAX_LOADS, LOAD_BYTES, "number of loads")?;
+    let count = reader.count(MAX_LOADS, ENTRY_BYTES, "number of loads")?;
     let mut loads = Vec::with_capacity(count);
     for index in 0..count {
         let id = reader.id(index)?;
-        let load = InFlight {
-            requests: reader.u32("requests")?,
-            tokens: reader.u64("tokens")?,
-            ..InFlight::default()
-        };
-        loads.push((id, load));
+        loads.push((id, reader.load("load")?));
     }
     reader.finish()?;
     Ok(InFlightTable { owner, beat, loads })

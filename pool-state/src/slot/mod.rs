@@ -9,7 +9,7 @@
 //!   offset  bytes  all numbers little-endian
 //!        0      4  magic "zhps"
 //!        4      1  kind: 1 pool, 2 in-flight table, 3 lease, 4 version
-//!        5      1  layout version, 1
+//!        5      1  layout version, 2
 //!        6      2  zero
 //!        8      4  length of the whole value in bytes
 //!       12      n  the kind's own layout (see its module)

@@ -19,7 +19,8 @@ fn table() -> InFlightTable {
     let load = |requests, tokens| InFlight {
         requests,
         tokens,
-        ..InFlight::default()
+        prefilling: requests - 1,
+        prefill_tokens: tokens / 2,
     };
     InFlightTable {
         owner: 0xfeed,
@@ -61,7 +62,7 @@ fn reseal(value: &mut Vec<u8>) {
     value.truncate(body);
     let length = u32::try_from(body + 8).expect("a small value");
     value[8..12].copy_from_slice(&length.to_le_bytes());
-    let checksum = xxh64(value, 1);
+    let checksum = xxh64(value, 2);
     value.extend_from_slice(&checksum.to_le_bytes());
 }
 
@@ -104,10 +105,10 @@ fn pools_of_every_size_survive_the_round_trip() {
 fn the_layout_of_a_version_is_as_documented() {
     let value = version::encode(0x0102_0304_0506_0708);
     let expected = [
-        b'z', b'h', b'p', b's', 4, 1, 0, 0, 28, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1,
+        b'z', b'h', b'p', b's', 4, 2, 0, 0, 28, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1,
     ];
     assert_eq!(value[..20], expected);
-    assert_eq!(value[20..], xxh64(&expected, 1).to_le_bytes());
+    assert_eq!(value[20..], xxh64(&expected, 2).to_le_bytes());
 }
 
 #[test]
@@ -133,11 +134,22 @@ fn the_layout_of_a_pool_is_as_documented() {
     at(first + 16, &8_000u16.to_le_bytes());
     at(first + 18, &[4, 0]);
     at(first + 20, &7u64.to_le_bytes());
-    at(first + 28, &[1, 0xff, 0, 0]);
+    at(first + 28, &[1, 0, 0xff, 0x03]);
     at(first + 32, &2.5f32.to_le_bytes());
-    at(first + 36, &3.0f32.to_le_bytes());
-    at(first + 40, &100u32.to_le_bytes());
-    let lists = first + 3 * 92;
+    at(first + 36, &0.5f32.to_le_bytes());
+    at(first + 40, &3.0f32.to_le_bytes());
+    at(first + 44, &100u32.to_le_bytes());
+    at(first + 64, &225.5f32.to_le_bytes());
+    at(first + 72, &0u32.to_le_bytes());
+    at(first + 76, &[4, 0, 0, 0, 3, 0, 0, 0]);
+    at(first + 84, &5_000_000_000u64.to_le_bytes());
+    at(first + 92, &700u64.to_le_bytes());
+    at(first + 100, &1_100u32.to_le_bytes());
+    at(first + 104, &5_500f32.to_le_bytes());
+    at(first + 112, &0.15f32.to_le_bytes());
+    at(first + 116, &[100, 0, 0, 0, 2, 0, 0, 0]);
+    at(first + 132, &4_096u32.to_le_bytes());
+    let lists = first + 3 * 136;
     at(
         lists,
         &[2, 0, 1, 0, 3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0],
@@ -168,14 +180,19 @@ fn signals_older_than_49_days_are_remembered_as_49_days_old() {
     let decoded = pool::decode(&pool::encode(&pool)).expect("a sample");
     let signals = &decoded.endpoints[0].signals;
     assert_eq!(signals.waiting.expect("waiting").taken_at, now);
-    let speed = signals.tokens_per_second.expect("speed");
-    assert_eq!(speed.taken_at, now.minus(u64::from(u32::MAX)));
+    for taken_at in [
+        signals.mean_output_tokens.expect("mean").taken_at,
+        signals.step_model.expect("model").taken_at,
+        signals.others_in_flight.expect("others").taken_at,
+    ] {
+        assert_eq!(taken_at, now.minus(u64::from(u32::MAX)));
+    }
 }
 
 #[test]
 fn what_breaks_the_contract_is_not_read_back() {
     type Breakage = fn(&mut PoolSnapshot);
-    let broken: [(&str, Breakage); 9] = [
+    let broken: [(&str, Breakage); 14] = [
         ("pool name", |pool| pool.pool.clear()),
         ("weight", |pool| pool.endpoints[0].weight = f32::NAN),
         ("weight", |pool| pool.endpoints[0].weight = 0.0),
@@ -194,8 +211,24 @@ fn what_breaks_the_contract_is_not_read_back() {
         }),
         ("others_in_flight", |pool| {
             let others = &mut pool.endpoints[0].signals.others_in_flight;
-            others.as_mut().expect("others").value = u32::MAX;
+            others.as_mut().expect("others").value.requests = u32::MAX;
         }),
+        ("others_in_flight", |pool| {
+            let others = &mut pool.endpoints[0].signals.others_in_flight;
+            others.as_mut().expect("others").value.prefilling = 5;
+        }),
+        ("step_model", |pool| {
+            let model = &mut pool.endpoints[0].signals.step_model;
+            model.as_mut().expect("model").value.kv_token_us = -0.0;
+        }),
+        ("mean_output_tokens", |pool| {
+            let mean = &mut pool.endpoints[0].signals.mean_output_tokens;
+            mean.as_mut().expect("mean").value = 0.5;
+        }),
+        ("max_model_len", |pool| {
+            pool.endpoints[0].signals.max_model_len = Some(u32::MAX);
+        }),
+        ("price", |pool| pool.endpoints[0].price = f32::INFINITY),
         ("adapter name", |pool| {
             let lora = &mut pool.endpoints[0].signals.lora;
             lora.as_mut()

@@ -1,11 +1,10 @@
-//! What a series of scrapes says about one engine: alive, hung, restarted, how fast.
+//! What a series of scrapes says about one engine: alive, hung, restarted.
 //!
 //! Pure: the caller brings the results and the time. One [`Watch`] per endpoint.
 //!
 //! ```text
 //!                    +-> life      start time or counters: which life is this?   -> generation
 //!   Scraped ----+----+-> progress  busy but nothing moves: hung                  -> Suspect
-//!   failure ----+    +-> speed     tokens per second while busy                  -> signal
 //!               |    +-> signals   each value with the time it was taken
 //!               +------> reach     refused, silent, 5xx                          -> Suspect
 //!                        awake=0, hint of the caller                             -> Draining
@@ -23,7 +22,6 @@
 mod life;
 mod progress;
 mod reach;
-mod speed;
 
 use std::sync::Arc;
 
@@ -33,7 +31,6 @@ use super::{FailureKind, Scraped};
 use life::Life;
 use progress::Progress;
 use reach::Reach;
-use speed::Speed;
 
 /// When what counts as what. All times in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +111,6 @@ pub struct Watch {
     scrapes: u64,
     life: Life,
     progress: Progress,
-    speed: Speed,
     reach: Reach,
 }
 
@@ -130,7 +126,6 @@ impl Watch {
             scrapes: 0,
             life: Life::new(config.restart_spacing_ms),
             progress: Progress::new(config.hang_after_ms, config.hang_scrapes),
-            speed: Speed::default(),
             reach: Reach::new(config.silent_after_ms, config.failures),
         }
     }
@@ -147,10 +142,8 @@ impl Watch {
         if self.life.scraped(scraped, at) {
             self.signals = Signals::default();
             self.progress.reset();
-            self.speed = Speed::default();
         }
         self.progress.scraped(scraped, at);
-        self.speed.scraped(scraped, self.progress.hung(), at);
         self.asleep = match scraped.awake {
             Some(awake) => !awake,
             None => self.asleep && scraped.problems.bad_lines > 0,
@@ -222,7 +215,6 @@ impl Watch {
     #[must_use]
     pub fn signals(&self) -> Signals {
         let mut signals = self.signals.clone();
-        signals.tokens_per_second = self.speed.tokens_per_second();
         if !self.registered.is_empty() {
             self.add_registered(&mut signals);
         }
@@ -231,7 +223,6 @@ impl Watch {
             age_to(&mut signals.running, moved_at);
             age_to(&mut signals.kv_usage, moved_at);
             age_to(&mut signals.lora, moved_at);
-            age_to(&mut signals.tokens_per_second, moved_at);
         }
         signals
     }

@@ -333,46 +333,6 @@ fn what_a_page_leaves_out_keeps_its_value_and_its_age() {
 }
 
 #[test]
-fn the_speed_is_learned_over_busy_seconds_only() {
-    let mut story = Story::new();
-    let mut generated = 0.0;
-    for _ in 0..6 {
-        generated += 100.0;
-        story.scrape(&page(4.0, generated));
-    }
-    let speed = story.watch.signals().tokens_per_second.unwrap();
-    assert!(
-        (speed.value - 500.0).abs() < 1.0,
-        "100 tokens in 200 ms: {}",
-        speed.value
-    );
-
-    // Idle in every fourth scrape: no window ever becomes a second long.
-    for turn in 0..100 {
-        generated += 10.0;
-        story.scrape(&page(if turn % 4 == 0 { 0.0 } else { 4.0 }, generated));
-    }
-    let later = story.watch.signals().tokens_per_second.unwrap();
-    assert_eq!(later, speed, "and its age shows that it is old");
-
-    for _ in 0..200 {
-        generated += 20.0;
-        story.scrape(&page(4.0, generated));
-    }
-    let slower = story.watch.signals().tokens_per_second.unwrap();
-    assert!((slower.value - 100.0).abs() < 1.0, "{}", slower.value);
-}
-
-#[test]
-fn impossible_speeds_are_not_learned() {
-    let mut story = Story::new();
-    for step in 0..100 {
-        story.scrape(&page(1.0, f64::from(step) * 1e12));
-    }
-    assert_eq!(story.watch.signals().tokens_per_second, None);
-}
-
-#[test]
 fn registered_adapters_join_what_the_metrics_show() {
     let registered: Vec<Arc<str>> = vec![Arc::from("chat"), Arc::from("sql")];
     let mut story = Story::new();

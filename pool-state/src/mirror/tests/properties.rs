@@ -33,6 +33,41 @@ fn any_gauge() -> impl Strategy<Value = Option<proto::Gauge>> {
     )
 }
 
+fn any_others() -> impl Strategy<Value = Option<proto::OthersInFlight>> {
+    let count = || prop_oneof![3 => 0u32..100, 1 => any::<u32>()];
+    let tokens = || prop_oneof![3 => 0u64..100_000, 1 => any::<u64>()];
+    let load = (count(), tokens(), count(), tokens()).prop_map(
+        |(requests, tokens, prefilling, prefill_tokens)| proto::InFlight {
+            requests,
+            tokens,
+            prefilling,
+            prefill_tokens,
+        },
+    );
+    let others = (prop::option::weighted(0.9, load), any::<u32>())
+        .prop_map(|(load, age_ms)| proto::OthersInFlight { load, age_ms });
+    prop::option::of(others)
+}
+
+fn any_step_model() -> impl Strategy<Value = Option<proto::StepModel>> {
+    let coefficient = || {
+        prop_oneof![
+            6 => 0.0f32..10_000.0,
+            1 => any::<f32>(),
+            1 => prop::sample::select(vec![f32::NAN, f32::INFINITY, -0.0, 0.0, -1.0, 1e9]),
+        ]
+    };
+    let model = (coefficient(), coefficient(), coefficient(), any::<u32>()).prop_map(
+        |(base_us, token_us, kv_token_us, age_ms)| proto::StepModel {
+            base_us,
+            token_us,
+            kv_token_us,
+            age_ms,
+        },
+    );
+    prop::option::of(model)
+}
+
 fn any_lora() -> impl Strategy<Value = Option<proto::Lora>> {
     let list = || prop::collection::vec(any_name(), 0..4);
     let lora = (list(), list(), list(), any::<u32>(), any::<u32>()).prop_map(
@@ -63,34 +98,44 @@ fn any_id() -> impl Strategy<Value = Option<proto::EndpointId>> {
 }
 
 fn any_endpoint() -> impl Strategy<Value = proto::Endpoint> {
-    let gauges = prop::array::uniform5(any_gauge());
+    let gauges = prop::array::uniform4(any_gauge());
+    let learned = (any_others(), any_step_model());
     let health = prop_oneof![3 => 0i32..4, 1 => any::<i32>()];
-    let weight = prop_oneof![3 => 0.01f32..100.0, 1 => any::<f32>(), 1 => Just(0.0)];
-    let constants = (any::<Option<u32>>(), any::<Option<u32>>());
-    (any_id(), health, weight, gauges, any_lora(), constants).prop_map(
-        |(id, health, weight, gauges, lora, (kv_block_size, kv_blocks))| {
-            let [
-                waiting,
-                running,
-                kv_usage,
-                tokens_per_second,
-                others_in_flight,
-            ] = gauges;
-            proto::Endpoint {
-                id,
-                health,
-                weight,
-                waiting,
-                running,
-                kv_usage,
-                lora,
-                tokens_per_second,
-                others_in_flight,
-                kv_block_size,
-                kv_blocks,
-            }
-        },
+    let factor = || prop_oneof![3 => 0.01f32..100.0, 1 => any::<f32>(), 1 => Just(0.0)];
+    let factors = (factor(), factor());
+    let constants = prop::array::uniform3(any::<Option<u32>>());
+    (
+        any_id(),
+        health,
+        factors,
+        gauges,
+        learned,
+        any_lora(),
+        constants,
     )
+        .prop_map(
+            |(id, health, (weight, price), gauges, learned, lora, constants)| {
+                let [waiting, running, kv_usage, mean_output_tokens] = gauges;
+                let (others_in_flight, step_model) = learned;
+                let [kv_block_size, kv_blocks, max_model_len] = constants;
+                proto::Endpoint {
+                    id,
+                    health,
+                    weight,
+                    price,
+                    waiting,
+                    running,
+                    kv_usage,
+                    lora,
+                    others_in_flight,
+                    step_model,
+                    mean_output_tokens,
+                    kv_block_size,
+                    kv_blocks,
+                    max_model_len,
+                }
+            },
+        )
 }
 
 /// Checks that what the mirror holds goes through the slot unchanged.

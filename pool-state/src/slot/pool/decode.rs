@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use picker::{
-    Endpoint, EndpointId, Health, LoraState, Millis, PoolSnapshot, Signal, Signals, SnapshotVersion,
+    Endpoint, EndpointId, Health, InFlight, LoraState, Millis, PoolSnapshot, Signal, Signals,
+    SnapshotVersion, StepModel,
 };
 
 use super::{RECORD_BYTES, known};
@@ -96,14 +97,18 @@ fn record(reader: &mut Reader<'_>, base: Millis, index: usize) -> Result<Endpoin
     // One bounds check for the whole record lets the compiler drop those of its fields.
     let reader = &mut reader.part(RECORD_BYTES, "endpoint")?;
     let id = reader.id(index)?;
-    let [health, bits, zero, zero_too] = reader.array("health")?;
-    let health = match (health, [zero, zero_too]) {
-        (0, [0, 0]) => Health::Ready,
-        (1, [0, 0]) => Health::Draining,
-        (2, [0, 0]) => Health::Suspect,
+    let health = match reader.array("health")? {
+        [0, 0] => Health::Ready,
+        [1, 0] => Health::Draining,
+        [2, 0] => Health::Suspect,
         _ => return Err(refused("health", index)),
     };
+    let bits = reader.u16("known signals")?;
+    if bits & !known::ALL != 0 {
+        return Err(refused("known signals", index));
+    }
     let weight = limits::weight(reader.f32("weight")?).ok_or(refused("weight", index))?;
+    let price = limits::price(reader.f32("price")?).ok_or(refused("price", index))?;
     let mut fields = Fields {
         reader,
         bits,
@@ -111,31 +116,34 @@ fn record(reader: &mut Reader<'_>, base: Millis, index: usize) -> Result<Endpoin
         index,
     };
     let signals = Signals {
-        step_model: None,
-        mean_output_tokens: None,
-        max_model_len: None,
         waiting: fields.gauge(known::WAITING, limits::requests, "waiting")?,
         running: fields.gauge(known::RUNNING, limits::requests, "running")?,
         kv_usage: fields.gauge(known::KV_USAGE, limits::kv_usage, "kv_usage")?,
-        tokens_per_second: fields.gauge(
-            known::TOKENS_PER_SECOND,
-            limits::tokens_per_second,
-            "tokens_per_second",
+        mean_output_tokens: fields.gauge(
+            known::MEAN_OUTPUT_TOKENS,
+            limits::mean_output_tokens,
+            "mean_output_tokens",
         )?,
         others_in_flight: fields.others_in_flight()?,
+        step_model: fields.step_model()?,
+        lora: fields.lora()?,
         kv_block_size: fields.constant(
             known::KV_BLOCK_SIZE,
             limits::kv_block_size,
             "kv_block_size",
         )?,
         kv_blocks: fields.constant(known::KV_BLOCKS, limits::kv_blocks, "kv_blocks")?,
-        lora: fields.lora()?,
+        max_model_len: fields.constant(
+            known::MAX_MODEL_LEN,
+            limits::max_model_len,
+            "max_model_len",
+        )?,
     };
     Ok(Endpoint {
-        price: 1.0,
         id,
         health,
         weight,
+        price,
         signals,
     })
 }
@@ -144,13 +152,13 @@ fn record(reader: &mut Reader<'_>, base: Millis, index: usize) -> Result<Endpoin
 /// snapshot has exactly one encoding.
 struct Fields<'r, 'v> {
     reader: &'r mut Reader<'v>,
-    bits: u8,
+    bits: u16,
     base: Millis,
     index: usize,
 }
 
 impl Fields<'_, '_> {
-    fn pair(&mut self, bit: u8, field: &'static str) -> Result<Option<(u32, u32)>, SlotError> {
+    fn pair(&mut self, bit: u16, field: &'static str) -> Result<Option<(u32, u32)>, SlotError> {
         let pair = (self.reader.u32(field)?, self.reader.u32(field)?);
         match (self.bits & bit != 0, pair) {
             (true, pair) => Ok(Some(pair)),
@@ -165,7 +173,7 @@ impl Fields<'_, '_> {
 
     fn gauge(
         &mut self,
-        bit: u8,
+        bit: u16,
         check: impl Fn(f32) -> Option<f32>,
         field: &'static str,
     ) -> Result<Option<Signal<f32>>, SlotError> {
@@ -179,18 +187,52 @@ impl Fields<'_, '_> {
         Ok(Some(Signal::new(value, self.at(age_ms))))
     }
 
-    fn others_in_flight(&mut self) -> Result<Option<Signal<u32>>, SlotError> {
+    fn others_in_flight(&mut self) -> Result<Option<Signal<InFlight>>, SlotError> {
         const FIELD: &str = "others_in_flight";
-        let Some((value, age_ms)) = self.pair(known::OTHERS_IN_FLIGHT, FIELD)? else {
-            return Ok(None);
+        let age_ms = self.reader.u32(FIELD)?;
+        let load = self.reader.load(FIELD)?;
+        let checked = match self.bits & known::OTHERS_IN_FLIGHT != 0 {
+            true => limits::in_flight(load).map(Some),
+            false => (age_ms == 0 && load == InFlight::default()).then_some(None),
         };
-        let value = limits::request_count(value).ok_or(refused(FIELD, self.index))?;
-        Ok(Some(Signal::new(value, self.at(age_ms))))
+        let load = checked.ok_or(refused(FIELD, self.index))?;
+        Ok(load.map(|load| Signal::new(load, self.at(age_ms))))
+    }
+
+    fn step_model(&mut self) -> Result<Option<Signal<StepModel>>, SlotError> {
+        const FIELD: &str = "step_model";
+        let age_ms = self.reader.u32(FIELD)?;
+        let bits = [
+            self.reader.u32(FIELD)?,
+            self.reader.u32(FIELD)?,
+            self.reader.u32(FIELD)?,
+        ];
+        let [base_us, token_us, kv_token_us] = bits.map(f32::from_bits);
+        let model = StepModel {
+            base_us,
+            token_us,
+            kv_token_us,
+        };
+        let checked = match self.bits & known::STEP_MODEL != 0 {
+            true => limits::step_model(model)
+                .filter(|model| {
+                    let StepModel {
+                        base_us,
+                        token_us,
+                        kv_token_us,
+                    } = *model;
+                    [base_us, token_us, kv_token_us].map(f32::to_bits) == bits
+                })
+                .map(Some),
+            false => (age_ms == 0 && bits == [0; 3]).then_some(None),
+        };
+        let model = checked.ok_or(refused(FIELD, self.index))?;
+        Ok(model.map(|model| Signal::new(model, self.at(age_ms))))
     }
 
     fn constant(
         &mut self,
-        bit: u8,
+        bit: u16,
         check: impl Fn(u32) -> Option<u32>,
         field: &'static str,
     ) -> Result<Option<u32>, SlotError> {

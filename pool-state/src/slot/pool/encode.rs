@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use picker::{Endpoint, Health, LoraState, Millis, PoolSnapshot, Signal, Signals};
+use picker::{
+    Endpoint, Health, InFlight, LoraState, Millis, PoolSnapshot, Signal, Signals, StepModel,
+};
 
 use super::{RECORD_BYTES, known};
 use crate::slot::codec::{Kind, Writer};
@@ -52,42 +54,60 @@ fn record(writer: &mut Writer, endpoint: &Endpoint, base: Millis) {
         Health::Draining => 1,
         Health::Suspect => 2,
     });
-    writer.u8(known_bits(signals));
-    writer.u16(0);
+    writer.u8(0);
+    writer.u16(known_bits(signals));
     writer.f32(endpoint.weight);
+    writer.f32(endpoint.price);
     let gauges = [
         signals.waiting,
         signals.running,
         signals.kv_usage,
-        signals.tokens_per_second,
+        signals.mean_output_tokens,
     ];
     for gauge in gauges {
         writer.f32(gauge.map_or(0.0, |gauge| gauge.value));
         writer.u32(age_at(base, gauge.map(|gauge| gauge.taken_at)));
     }
     let others = signals.others_in_flight;
-    writer.u32(others.map_or(0, |others| others.value));
+    let load = others.map_or(InFlight::default(), |others| others.value);
     writer.u32(age_at(base, others.map(|others| others.taken_at)));
-    writer.u32(signals.kv_block_size.unwrap_or(0));
-    writer.u32(signals.kv_blocks.unwrap_or(0));
+    writer.load(load);
+    let model = signals.step_model;
+    let coefficients = model.map_or([0.0; 3], |model| {
+        let StepModel {
+            base_us,
+            token_us,
+            kv_token_us,
+        } = model.value;
+        [base_us, token_us, kv_token_us]
+    });
+    writer.u32(age_at(base, model.map(|model| model.taken_at)));
+    for coefficient in coefficients {
+        writer.f32(coefficient);
+    }
     let lora = signals.lora.as_ref();
     writer.u32(age_at(base, lora.map(|lora| lora.taken_at)));
     writer.u32(lora.map_or(0, |lora| lora.value.max));
+    writer.u32(signals.kv_block_size.unwrap_or(0));
+    writer.u32(signals.kv_blocks.unwrap_or(0));
+    writer.u32(signals.max_model_len.unwrap_or(0));
 }
 
-fn known_bits(signals: &Signals) -> u8 {
-    let bit = |is_known: bool, bit: u8| if is_known { bit } else { 0 };
+fn known_bits(signals: &Signals) -> u16 {
+    let bit = |is_known: bool, bit: u16| if is_known { bit } else { 0 };
     bit(signals.waiting.is_some(), known::WAITING)
         | bit(signals.running.is_some(), known::RUNNING)
         | bit(signals.kv_usage.is_some(), known::KV_USAGE)
         | bit(
-            signals.tokens_per_second.is_some(),
-            known::TOKENS_PER_SECOND,
+            signals.mean_output_tokens.is_some(),
+            known::MEAN_OUTPUT_TOKENS,
         )
         | bit(signals.others_in_flight.is_some(), known::OTHERS_IN_FLIGHT)
+        | bit(signals.step_model.is_some(), known::STEP_MODEL)
+        | bit(signals.lora.is_some(), known::LORA)
         | bit(signals.kv_block_size.is_some(), known::KV_BLOCK_SIZE)
         | bit(signals.kv_blocks.is_some(), known::KV_BLOCKS)
-        | bit(signals.lora.is_some(), known::LORA)
+        | bit(signals.max_model_len.is_some(), known::MAX_MODEL_LEN)
 }
 
 fn age_at(base: Millis, taken_at: Option<Millis>) -> u32 {
@@ -109,7 +129,8 @@ fn base(endpoints: &[Endpoint]) -> Millis {
                 .max(at(signals.running.as_ref()))
                 .max(at(signals.kv_usage.as_ref()))
                 .max(at(signals.lora.as_ref()))
-                .max(at(signals.tokens_per_second.as_ref()))
+                .max(at(signals.step_model.as_ref()))
+                .max(at(signals.mean_output_tokens.as_ref()))
                 .max(at(signals.others_in_flight.as_ref()))
         })
         .max()

@@ -80,9 +80,9 @@ fn each_flipped_bit_under_a_right_checksum_is_canonical_or_refused() {
 fn moves_time(byte: usize) -> bool {
     const RECORDS: usize = 12 + 49 + 4 + 5 + 6 + 8 + 4;
     let base = 12 + 32..12 + 40;
-    let in_record = byte.wrapping_sub(RECORDS) % 92;
-    let is_age = (RECORDS..RECORDS + 3 * 92).contains(&byte)
-        && matches!(in_record, 40..44 | 48..52 | 56..60 | 64..68 | 72..76 | 84..88);
+    let in_record = byte.wrapping_sub(RECORDS) % 136;
+    let is_age = (RECORDS..RECORDS + 3 * 136).contains(&byte)
+        && matches!(in_record, 44..48 | 52..56 | 60..64 | 68..76 | 100..104 | 116..120);
     base.contains(&byte) || is_age
 }
 
@@ -104,10 +104,10 @@ fn each_mistake_of_the_frame_has_its_name() {
         }
     );
     assert_eq!(
-        spoilt(5, 2),
+        spoilt(5, 1),
         SlotError::Layout {
-            expected: 1,
-            got: 2
+            expected: 2,
+            got: 1
         }
     );
     assert!(matches!(
@@ -139,7 +139,7 @@ fn hostile_counts_allocate_nothing() {
     const NAMES: usize = 12 + 49;
     const ENDPOINTS: usize = NAMES + 4 + 5 + 6 + 8;
     let [value, table, ..] = samples();
-    for count in [4, 10_001, 1 << 20, u32::MAX / 92, u32::MAX / 2, u32::MAX] {
+    for count in [4, 10_001, 1 << 20, u32::MAX / 136, u32::MAX / 2, u32::MAX] {
         for offset in [NAMES, ENDPOINTS] {
             let mut value = value.clone();
             value[offset..offset + 4].copy_from_slice(&count.to_le_bytes());
@@ -156,7 +156,7 @@ fn hostile_counts_allocate_nothing() {
     }
     for (offset, list) in [(0, "active"), (2, "waiting"), (4, "registered")] {
         let mut value = value.clone();
-        let at = ENDPOINTS + 4 + 3 * 92 + offset;
+        let at = ENDPOINTS + 4 + 3 * 136 + offset;
         value[at..at + 2].copy_from_slice(&u16::MAX.to_le_bytes());
         reseal(&mut value);
         assert!(pool::decode(&value).is_err(), "65,535 adapters {list}");
@@ -236,9 +236,23 @@ pub(super) fn keeps_the_contract(pool: &picker::PoolSnapshot) -> bool {
             && signals
                 .kv_usage
                 .is_none_or(|usage| (0.0..=1.0).contains(&usage.value))
+            && (0.01..=100.0).contains(&endpoint.price)
             && signals
-                .tokens_per_second
-                .is_none_or(|speed| speed.value > 0.0)
+                .mean_output_tokens
+                .is_none_or(|mean| (1.0..=1e6).contains(&mean.value))
+            && signals.others_in_flight.is_none_or(|others| {
+                let load = others.value;
+                load.requests <= 1_000_000
+                    && load.prefilling <= load.requests
+                    && load.tokens.max(load.prefill_tokens) <= 1_000_000_000_000
+            })
+            && signals.step_model.is_none_or(|model| {
+                let model = model.value;
+                let coefficients = [model.base_us, model.token_us, model.kv_token_us];
+                coefficients.iter().all(|one| (0.0..=1e7).contains(one))
+                    && model.base_us + model.token_us >= 1.0
+            })
+            && signals.max_model_len != Some(0)
             && signals.kv_block_size != Some(0)
             && signals.kv_blocks != Some(0)
             && signals.lora.as_ref().is_none_or(|lora| {

@@ -19,11 +19,14 @@ fn any_id() -> impl Strategy<Value = EndpointId> {
 }
 
 fn any_load() -> impl Strategy<Value = InFlight> {
-    (any::<u32>(), any::<u64>()).prop_map(|(requests, tokens)| InFlight {
-        requests,
-        tokens,
-        ..InFlight::default()
-    })
+    (any::<u32>(), any::<u64>(), any::<u32>(), any::<u64>()).prop_map(
+        |(requests, tokens, prefilling, prefill_tokens)| InFlight {
+            requests,
+            tokens,
+            prefilling,
+            prefill_tokens,
+        },
+    )
 }
 
 proptest! {
@@ -73,7 +76,7 @@ proptest! {
         kind in 1u8..=4,
         content in prop::collection::vec(any::<u8>(), 0..400),
     ) {
-        let mut value = vec![b'z', b'h', b'p', b's', kind, 1, 0, 0, 0, 0, 0, 0];
+        let mut value = vec![b'z', b'h', b'p', b's', kind, 2, 0, 0, 0, 0, 0, 0];
         value.extend_from_slice(&content);
         value.extend_from_slice(&[0; 8]);
         reseal(&mut value);
@@ -89,7 +92,7 @@ proptest! {
         which in 0usize..4,
         at in any::<prop::sample::Index>(),
         word in prop::sample::select(vec![
-            0u32, 1, 2, 0xff, 0x100, 0xffff, 0x1_0000, 10_000, 10_001, u32::MAX / 92, u32::MAX,
+            0u32, 1, 2, 0xff, 0x100, 0xffff, 0x1_0000, 10_000, 10_001, u32::MAX / 136, u32::MAX,
             f32::NAN.to_bits(), f32::INFINITY.to_bits(), (-1.0f32).to_bits(), 1.005f32.to_bits(),
             (-0.0f32).to_bits(), 1e30f32.to_bits(), f32::MIN_POSITIVE.to_bits() - 1,
         ]),
