@@ -4,6 +4,7 @@
 #   vllm/replica.sh PORT [more arguments of "vllm serve"]
 #
 # ZEROHOP_VLLM_ADAPTERS   adapters to serve, default "sql chat code"; empty: no LoRA
+# ZEROHOP_VLLM_TIED       if not empty: the leader of a process group, which ends with whoever started it
 # ZEROHOP_VLLM_HOME       where setup.sh installed, default <repo>/.tools/vllm
 set -euo pipefail
 
@@ -35,6 +36,16 @@ export OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_CPU_KVCACHE_SPACE
 export VLLM_ENABLE_V1_MULTIPROCESSING=0 TORCHDYNAMO_DISABLE=1
 # Tests load adapters and reset caches while the server runs.
 export VLLM_ALLOW_RUNTIME_LORA_UPDATING=True VLLM_SERVER_DEV_MODE=1
+
+# Whoever started this may be killed before it can end what it has started, and the engine is a
+# process of its own that outlives its server. So this one watches both, and ends what is left.
+if [ -n "${ZEROHOP_VLLM_TIED:-}" ]; then
+    parent=$PPID
+    (
+        while kill -0 "$parent" && kill -0 "$$"; do sleep 0.5; done
+        kill -KILL -- "-$$"
+    ) >/dev/null 2>&1 </dev/null &
+fi
 
 # float32, because for bfloat16 vLLM takes the AMX kernels where the CPU names AMX, and some virtual
 # machines name it without letting anybody use it: the engine dies of SIGILL at the first request.

@@ -1,7 +1,8 @@
 //! The cases that need no simulator, against real vLLM: `make test-vllm`. Ignored otherwise, because
 //! vLLM is a download of 0.9 GB and a start of half a minute.
 //!
-//! One test starts two replicas once and tells one story, from the harmless to the fatal.
+//! One test starts two replicas once and tells one story, from the harmless to the fatal; the other
+//! starts three and looks at where requests go.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,12 +20,15 @@ mod faults;
 mod signals;
 #[path = "vllm/stage.rs"]
 mod stage;
+#[path = "vllm/trio.rs"]
+mod trio;
 
 use std::collections::BTreeSet;
 
 use e2e::rig::RequestSpec;
 use serde_json::Value;
 use stage::{Kind, Stage, request};
+use trio::Trio;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs real vLLM: make test-vllm"]
@@ -42,6 +46,15 @@ async fn real_vllm_from_the_harmless_to_the_fatal() {
     stage.settled("after a replica's death").await;
     faults::replica_draining(&mut stage).await;
     stage.settled("after the shutdown of a replica").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs real vLLM: make test-vllm"]
+async fn real_vllm_where_requests_go() {
+    let trio = Trio::start().await;
+    trio::adapters_go_where_they_are(&trio).await;
+    trio::conversations_find_their_prefixes(&trio).await;
+    trio::a_slow_replica_gets_its_smaller_share(&trio).await;
 }
 
 /// Completions and chat, streamed and not, of the base model and of an adapter, from both replicas,

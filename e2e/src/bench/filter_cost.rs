@@ -131,16 +131,7 @@ impl Bench {
         let picker = ExtProcPicker::start(members.clone()).await?;
         let with_filter = quiet(base_config(&members, agent.address())?)?;
         let mut plain = with_filter.clone();
-        plain.remove_filter()?;
-        let round_robin = format!(
-            "{}/load_balancing_policy/policies/0/typed_extension_config/typed_config/fallback_policy",
-            at::MODEL_SERVERS
-        );
-        let policy = plain.get(&round_robin)?.clone();
-        plain.set(
-            &format!("{}/load_balancing_policy", at::MODEL_SERVERS),
-            policy,
-        )?;
+        plain.balance_by_fallback()?;
         let mut with_ext_proc = with_filter.clone();
         with_ext_proc.agent(picker.address())?;
         with_ext_proc.set(at::FILTER, ExtProcPicker::filter("zerohop-agent"))?;

@@ -194,6 +194,28 @@ impl EnvoyConfig {
         self.set_plugin(&plugin.to_string())
     }
 
+    /// Takes our filter out of the chain and leaves the decision to another of Envoy's policies.
+    ///
+    /// # Errors
+    /// When the file has no such places.
+    pub fn balance_by(&mut self, policy: Value) -> Result<(), RigError> {
+        self.remove_filter()?;
+        let at = format!("{}/load_balancing_policy", at::MODEL_SERVERS);
+        self.set(&at, policy)
+    }
+
+    /// Takes our filter out of the chain and leaves the decision to the policy that the file falls
+    /// back to without it, round robin.
+    ///
+    /// # Errors
+    /// When the file has no such places.
+    pub fn balance_by_fallback(&mut self) -> Result<(), RigError> {
+        let at =
+            "load_balancing_policy/policies/0/typed_extension_config/typed_config/fallback_policy";
+        let fallback = self.get(&format!("{}/{at}", at::MODEL_SERVERS))?.clone();
+        self.balance_by(fallback)
+    }
+
     /// Takes our filter out of the chain.
     ///
     /// # Errors

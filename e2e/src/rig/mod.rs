@@ -25,6 +25,7 @@ pub mod process;
 pub mod raw;
 pub mod scratch;
 mod setup;
+pub mod simulated;
 pub mod vllm;
 
 pub use admin::Admin;
@@ -38,3 +39,4 @@ pub use eventually::eventually;
 pub use fake_agent::{FakeAgent, Manner};
 pub use pod::{Answer, Pod};
 pub use setup::{Rig, RigOptions, base_config};
+pub use simulated::Simulated;

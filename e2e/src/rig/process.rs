@@ -46,6 +46,16 @@ impl Process {
         environment: &[(&str, &str)],
         log: &Path,
     ) -> Result<Self, RigError> {
+        let mut command = Command::new(program);
+        command.args(arguments).envs(environment.iter().copied());
+        Self::run(name, &mut command, log)
+    }
+
+    /// The same from a command that has everything but its input and outputs.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or the program cannot be started.
+    pub fn run(name: &str, command: &mut Command, log: &Path) -> Result<Self, RigError> {
         let open = |path: &Path| {
             File::options()
                 .create(true)
@@ -53,14 +63,15 @@ impl Process {
                 .open(path)
                 .map_err(RigError::io(format!("open {}", path.display())))
         };
-        let child = Command::new(program)
-            .args(arguments)
-            .envs(environment.iter().copied())
+        let child = command
             .stdin(Stdio::null())
             .stdout(open(&log.with_extension("out"))?)
             .stderr(open(log)?)
             .spawn()
-            .map_err(RigError::io(format!("start {}", program.display())))?;
+            .map_err(RigError::io(format!(
+                "start {}",
+                command.get_program().display()
+            )))?;
         Ok(Self {
             name: name.to_owned(),
             child,
@@ -131,6 +142,34 @@ impl Process {
             // Fails when it has ended with its parent.
             shell(&format!("kill -KILL {member} 2>/dev/null")).ok();
         }
+    }
+
+    /// Asks it to end and waits for that at most `limit`, then kills it and everything that it has
+    /// started. A server that ends by itself also waits for what it has started.
+    pub fn end(&mut self, limit: Duration) {
+        let deadline = std::time::Instant::now() + limit;
+        let asked = self.ended().is_none() && self.signal(Signal::Terminate).is_ok();
+        while asked && self.ended().is_none() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.kill_family();
+    }
+
+    /// Gives it and everything that it has started the lowest priority there is.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub fn lower_priority(&self) -> Result<(), RigError> {
+        let mut family = super::proc::descendants(self.child.id());
+        family.push(self.child.id());
+        for member in family {
+            // Each thread has a priority of its own.
+            let script = format!("renice -n 19 -p $(ls /proc/{member}/task) >/dev/null");
+            if !shell(&script)? {
+                return Err(self.failure(format!("`{script}` failed")));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for it to end by itself.

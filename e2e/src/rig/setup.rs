@@ -66,7 +66,22 @@ impl Rig {
     /// When something does not come up.
     pub async fn with_pods(pods: Vec<Pod>, options: RigOptions) -> Result<Self, RigError> {
         let members: Vec<SocketAddr> = pods.iter().map(Pod::address).collect();
-        let mut agent_config = AgentConfig::new(members.clone());
+        let inform = options.agent && !pods.is_empty();
+        let mut rig = Self::around(&members, options).await?;
+        rig.pods = pods;
+        if inform {
+            rig.informed().await?;
+        }
+        Ok(rig)
+    }
+
+    /// Agent, Envoy and a client around model servers that somebody else keeps. Nothing is waited
+    /// for but that Envoy serves.
+    ///
+    /// # Errors
+    /// When something does not come up.
+    pub async fn around(members: &[SocketAddr], options: RigOptions) -> Result<Self, RigError> {
+        let mut agent_config = AgentConfig::new(members.to_vec());
         agent_config.interval_ms = options.interval_ms;
         let grpc = agent_config.grpc;
         let agent = if options.agent {
@@ -74,20 +89,16 @@ impl Rig {
         } else {
             None
         };
-        let mut config = base_config(&members, grpc)?;
+        let mut config = base_config(members, grpc)?;
         (options.change)(&mut config)?;
         let envoy = Envoy::start(config, options.concurrency).await?;
         let client = Client::new(envoy.address(), Protocol::Http1);
-        let rig = Self {
-            pods,
+        Ok(Self {
+            pods: Vec::new(),
             agent,
             envoy,
             client,
-        };
-        if options.agent && options.pods > 0 {
-            rig.informed().await?;
-        }
-        Ok(rig)
+        })
     }
 
     /// Waits until every worker picks by the agent's signals.

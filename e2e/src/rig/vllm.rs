@@ -1,6 +1,8 @@
 //! Real vLLM on the CPU, as `vllm/setup.sh` installs it.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr, os::unix::process::CommandExt, path::PathBuf, process::Command, time::Duration,
+};
 
 use super::{
     artifacts,
@@ -12,12 +14,24 @@ use super::{
 
 /// A start takes 30 to 70 s of CPU; `vllm/wait.sh` gives up after 600 s.
 const START_LIMIT: Duration = Duration::from_secs(620);
+/// An idle replica ends within this time when it is asked to.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// One replica. Dropping it kills it with its engine, which is a process of its own.
+/// What a replica is started with.
+#[derive(Debug, Clone, Default)]
+pub struct ReplicaOptions {
+    /// Further arguments of `vllm serve`; the last of a name counts.
+    pub arguments: Vec<String>,
+    /// The adapters that it serves, separated by spaces; `None` for all that there are.
+    pub adapters: Option<String>,
+}
+
+/// One replica. Dropping it ends it with its engine, which is a process of its own; both also end
+/// when this process is killed.
 #[derive(Debug)]
 pub struct Replica {
     address: SocketAddr,
-    arguments: Vec<String>,
+    options: ReplicaOptions,
     process: Process,
     scratch: Scratch,
 }
@@ -29,14 +43,27 @@ impl Replica {
     /// # Errors
     /// When one does not come up; the error carries the end of its log.
     pub async fn start(count: usize, arguments: &[&str]) -> Result<Vec<Self>, RigError> {
+        let options = ReplicaOptions {
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            adapters: None,
+        };
+        Self::start_each(std::iter::repeat_n(options, count)).await
+    }
+
+    /// Starts one replica per entry, side by side, and waits until all answer.
+    ///
+    /// # Errors
+    /// When one does not come up; the error carries the end of its log.
+    pub async fn start_each(
+        all: impl IntoIterator<Item = ReplicaOptions>,
+    ) -> Result<Vec<Self>, RigError> {
         let mut replicas = Vec::new();
-        for _ in 0..count {
+        for options in all {
             let (address, scratch) = (free_address(), Scratch::new()?);
-            let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
             replicas.push(Self {
-                process: launch(address, &arguments, &scratch)?,
+                process: launch(address, &options, &scratch)?,
                 address,
-                arguments,
+                options,
                 scratch,
             });
         }
@@ -66,13 +93,21 @@ impl Replica {
         self.process.signal(Signal::Terminate)
     }
 
+    /// Lets it have only the CPU that nobody else wants.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn slow_down(&self) -> Result<(), RigError> {
+        self.process.lower_priority()
+    }
+
     /// Starts it again at the same address, after a kill, and waits until it answers.
     ///
     /// # Errors
     /// When it does not come up; the error carries the end of its log.
     pub async fn restart(&mut self) -> Result<(), RigError> {
         self.kill();
-        self.process = launch(self.address, &self.arguments, &self.scratch)?;
+        self.process = launch(self.address, &self.options, &self.scratch)?;
         self.wait_ready().await
     }
 
@@ -93,13 +128,20 @@ impl Replica {
 
 fn launch(
     address: SocketAddr,
-    arguments: &[String],
+    options: &ReplicaOptions,
     scratch: &Scratch,
 ) -> Result<Process, RigError> {
-    let port = address.port().to_string();
-    let all = std::iter::once(&port).chain(arguments);
-    let log = scratch.path().join("vllm.log");
-    Process::start("vLLM", &script("replica"), all, &[], &log)
+    let mut command = Command::new(script("replica"));
+    command
+        .arg(address.port().to_string())
+        .args(&options.arguments)
+        // The script ends the whole group when this process is gone.
+        .env("ZEROHOP_VLLM_TIED", "1")
+        .process_group(0);
+    if let Some(adapters) = &options.adapters {
+        command.env("ZEROHOP_VLLM_ADAPTERS", adapters);
+    }
+    Process::run("vLLM", &mut command, &scratch.path().join("vllm.log"))
 }
 
 fn script(name: &str) -> PathBuf {
@@ -108,6 +150,6 @@ fn script(name: &str) -> PathBuf {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        self.kill();
+        self.process.end(END_LIMIT);
     }
 }

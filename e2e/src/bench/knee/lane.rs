@@ -61,33 +61,20 @@ impl Balancer {
         if let Some(policy) = self.policy() {
             return config.change_plugin(|plugin| plugin["picker"] = json!({"policy": policy}));
         }
-        config.remove_filter()?;
-        let own = match self {
-            Self::LeastRequest => least_request(),
-            _ => round_robin(),
-        };
-        config.set(&format!("{}/load_balancing_policy", at::MODEL_SERVERS), own)
+        match self {
+            Self::LeastRequest => config.balance_by(least_request()),
+            _ => config.balance_by_fallback(),
+        }
     }
-}
-
-fn round_robin() -> Value {
-    envoy_policy("round_robin", "RoundRobin", &json!({}))
 }
 
 fn least_request() -> Value {
-    envoy_policy("least_request", "LeastRequest", &json!({"choice_count": 2}))
-}
-
-fn envoy_policy(name: &str, message: &str, settings: &Value) -> Value {
-    let kind =
-        format!("type.googleapis.com/envoy.extensions.load_balancing_policies.{name}.v3.{message}");
-    let mut typed = json!({"@type": kind});
-    if let (Some(typed), Some(settings)) = (typed.as_object_mut(), settings.as_object()) {
-        typed.extend(settings.clone());
-    }
     json!({"policies": [{"typed_extension_config": {
-        "name": format!("envoy.load_balancing_policies.{name}"),
-        "typed_config": typed,
+        "name": "envoy.load_balancing_policies.least_request",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+            "choice_count": 2,
+        },
     }}]})
 }
 
