@@ -24,6 +24,7 @@ pub(super) enum Kind {
     InFlight = 2,
     Lease = 3,
     Version = 4,
+    PrefixLog = 5,
 }
 
 /// Writes one framed value.
@@ -37,6 +38,16 @@ impl Writer {
         bytes.extend_from_slice(&[kind as u8, LAYOUT, 0, 0]);
         bytes.extend_from_slice(&[0; 4]);
         Self(bytes)
+    }
+
+    /// Part of a value's content, without a frame.
+    pub(super) fn piece(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// What was written of a [`Writer::piece`].
+    pub(super) fn into_piece(self) -> Vec<u8> {
+        self.0
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {

@@ -57,7 +57,7 @@ fn verdicts(value: &[u8]) -> [Result<(), SlotError>; 4] {
 }
 
 /// Makes length and checksum right again, as a hostile writer would.
-fn reseal(value: &mut Vec<u8>) {
+pub(super) fn reseal(value: &mut Vec<u8>) {
     let body = value.len() - 8;
     value.truncate(body);
     let length = u32::try_from(body + 8).expect("a small value");
