@@ -153,7 +153,7 @@ impl Agent {
             let sum = others()
                 .filter_map(|report| report.loads.get(&endpoint.id))
                 .fold(InFlight::default(), |sum, load| sum.plus(*load));
-            endpoint.signals.others_in_flight = Some(Signal::new(sum.requests, millis(oldest)));
+            endpoint.signals.others_in_flight = Some(Signal::new(sum, millis(oldest)));
         }
     }
 }
