@@ -1,5 +1,9 @@
 //! What a gateway learns from the answers it sees, besides what the agent tells it.
 
+mod step_model;
+
+pub use step_model::{StepModelLearner, Window};
+
 use crate::{decision::Estimate, endpoint::EndpointId};
 
 /// What the answer to one request showed. Times are wall time at the gateway.
