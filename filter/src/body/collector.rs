@@ -8,16 +8,18 @@ use super::{
     member::{Member, PromptKey},
     nesting::Container,
     short_text::ShortText,
+    turns::TurnEnds,
 };
 
 /// The longest usable model, in characters and in bytes of UTF-8.
 const MAX_MODEL_CHARS: usize = 256;
 const MAX_MODEL_BYTES: usize = 4 * MAX_MODEL_CHARS;
 
-/// Longer keys and numbers mean nothing here; of longer salts the beginning counts.
+/// Longer keys and numbers mean nothing here; of longer salts and users the beginning counts.
 const MAX_KEY_BYTES: usize = 64;
 const MAX_NUMBER_BYTES: usize = 24;
 const MAX_SALT_BYTES: usize = 256;
+const MAX_USER_BYTES: usize = 256;
 
 /// What a token id counts as, in bytes of prompt text: the usual length of a token.
 const BYTES_PER_TOKEN_ID: u64 = 4;
@@ -37,6 +39,7 @@ enum Sink {
     PromptNumber,
     Model,
     CacheSalt,
+    User,
     Limit,
 }
 
@@ -65,6 +68,10 @@ pub(super) struct Collector {
 
     pub(super) model_reading: ModelReading,
     pub(super) cache_salt: ShortText,
+    user: ShortText,
+    /// Whether the last user named is a string that was read to its end.
+    user_read: bool,
+    pub(super) turns: TurnEnds,
     pub(super) canonical: CanonicalPrompt,
     /// Bytes of prompt text read, decoded.
     pub(super) prompt_bytes: u64,
@@ -93,6 +100,9 @@ impl Collector {
             max_output_tokens: None,
             model_reading: ModelReading::Absent,
             cache_salt: ShortText::new(MAX_SALT_BYTES),
+            user: ShortText::new(MAX_USER_BYTES),
+            user_read: false,
+            turns: TurnEnds::default(),
             canonical: CanonicalPrompt::new(prefix_max_bytes),
             prompt_bytes: 0,
             stream: false,
@@ -107,6 +117,7 @@ impl Collector {
             &self.model_text,
             &self.limit_text,
             &self.cache_salt,
+            &self.user,
         ];
         self.canonical.capacity() + texts.map(ShortText::capacity).iter().sum::<usize>()
     }
@@ -117,6 +128,12 @@ impl Collector {
             ModelReading::Usable => core::str::from_utf8(self.model_text.kept()).ok(),
             ModelReading::Absent | ModelReading::NotString | ModelReading::Unusable => None,
         }
+    }
+
+    /// The user, by the beginning of a long one; `None` when none or no name was given.
+    pub(super) fn user(&self) -> Option<&[u8]> {
+        let user = self.user.kept();
+        (self.user_read && !user.is_empty()).then_some(user)
     }
 
     /// Whether the key `model` came more than once.
@@ -146,11 +163,15 @@ impl Collector {
             }
             Member::Stream => self.stream = false,
             Member::CacheSalt => self.cache_salt.clear(),
+            Member::User => {
+                self.user.clear();
+                self.user_read = false;
+            }
             Member::MaxTokens
             | Member::MaxCompletionTokens
             | Member::MaxOutputTokens
             | Member::Choices => self.set_limit(None),
-            Member::Prompt | Member::Tools => {
+            Member::Prompt | Member::Messages | Member::Tools => {
                 self.inside_prompt = true;
                 self.prompt_start = (at, self.prompt_bytes);
                 self.prompt_key = PromptKey::Text;
@@ -171,7 +192,9 @@ impl Collector {
             Member::Model
             | Member::Stream
             | Member::CacheSalt
+            | Member::User
             | Member::Prompt
+            | Member::Messages
             | Member::Tools
             | Member::Other => {}
         }
@@ -217,6 +240,11 @@ impl Events for Collector {
                 Container::Object => Tag::ObjectEnd,
                 Container::Array => Tag::ArrayEnd,
             });
+            // With room left, the message is there to its last byte.
+            let is_message = depth == 2 && container == Container::Object;
+            if is_message && self.member == Member::Messages && self.canonical.room() > 0 {
+                self.turns.push(self.canonical.mark());
+            }
         }
         self.end_value(depth);
     }
@@ -253,6 +281,7 @@ impl Events for Collector {
             | Sink::PromptNumber
             | Sink::Model
             | Sink::CacheSalt
+            | Sink::User
             | Sink::Limit => {}
         }
         self.sink = Sink::Nowhere;
@@ -269,6 +298,8 @@ impl Events for Collector {
             Sink::Model
         } else if depth == 1 && self.member == Member::CacheSalt {
             Sink::CacheSalt
+        } else if depth == 1 && self.member == Member::User {
+            Sink::User
         } else {
             Sink::Nowhere
         };
@@ -282,6 +313,7 @@ impl Events for Collector {
                 ModelReading::Unusable
             };
         }
+        self.user_read |= self.sink == Sink::User;
         self.end_value(depth);
     }
 
@@ -314,7 +346,8 @@ impl Events for Collector {
             | Sink::PromptKey
             | Sink::PromptText { .. }
             | Sink::Model
-            | Sink::CacheSalt => {}
+            | Sink::CacheSalt
+            | Sink::User => {}
         }
         self.end_value(depth);
     }
@@ -349,6 +382,7 @@ impl Events for Collector {
             Sink::Key => self.key.push(text),
             Sink::Model => self.model_text.push(text),
             Sink::CacheSalt => self.cache_salt.push(text),
+            Sink::User => self.user.push(text),
             Sink::Limit => self.limit_text.push(text),
         }
     }

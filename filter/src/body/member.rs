@@ -18,8 +18,12 @@ pub(super) enum Member {
     Choices,
     /// vLLM's separation of prefix caches.
     CacheSalt,
+    /// Who asks, by the client's word: a session.
+    User,
     /// Part of what the engine prefills.
     Prompt,
+    /// The same as a list of messages.
+    Messages,
     /// Tool definitions: prefilled as JSON, so that their keys are prompt text too.
     Tools,
     /// Anything else.
@@ -37,7 +41,9 @@ impl Member {
             b"max_output_tokens" => Self::MaxOutputTokens,
             b"n" => Self::Choices,
             b"cache_salt" => Self::CacheSalt,
-            b"messages" | b"prompt" | b"input" | b"system" | b"instructions" => Self::Prompt,
+            b"user" => Self::User,
+            b"messages" => Self::Messages,
+            b"prompt" | b"input" | b"system" | b"instructions" => Self::Prompt,
             b"tools" | b"functions" => Self::Tools,
             _ => Self::Other,
         }

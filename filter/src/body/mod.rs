@@ -37,6 +37,7 @@ mod run;
 mod scanner;
 mod short_text;
 mod surrogate;
+mod turns;
 mod utf8;
 
 pub use config::ScanConfig;

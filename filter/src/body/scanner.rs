@@ -1,6 +1,7 @@
 //! The scan of one request body: cap, early decision and the facts at its end.
 
-use picker::{RequestFacts, prefix::PrefixHasher};
+use picker::{RequestFacts, Turn, prefix::PrefixHasher};
+use xxhash_rust::xxh64::xxh64;
 
 use super::{
     Learned, ModelReading, ScanConfig, ScanOutcome,
@@ -11,7 +12,7 @@ use super::{
 /// Bytes of a prompt that must have been read before its density is trusted.
 const DENSITY_SAMPLE_BYTES: u64 = 256;
 
-/// What a scan allocates at most beside the canonical prompt: key, model, salt and number.
+/// What a scan allocates at most beside the canonical prompt: key, model, salt, user and number.
 pub const SCRATCH_BYTES: usize = 2_048;
 
 /// Whether more of the body is wanted.
@@ -105,6 +106,9 @@ impl BodyScanner {
             model_certain: complete && facts.model.is_some(),
             model_repeated: self.collector.model_repeated(),
             choices: if readable { choices } else { 1 },
+            user_hash: readable
+                .then(|| self.collector.user().map(|user| xxh64(user, 0)))
+                .flatten(),
             scanned_bytes: read,
             facts,
         }
@@ -140,9 +144,23 @@ impl BodyScanner {
             self.collector.cache_salt.kept(),
         ];
         let mut hasher = PrefixHasher::new(&parts, self.block_bytes);
-        hasher.update(self.collector.canonical.as_bytes());
+        let mut rest = self.collector.canonical.as_bytes();
+        let mut hashed = 0;
+        let mut turns = Vec::with_capacity(self.collector.turns.iter().len());
+        for end_bytes in self.collector.turns.iter() {
+            let length = end_bytes.saturating_sub(hashed) as usize;
+            let (message, behind) = rest.split_at(length.min(rest.len()));
+            hasher.update(message);
+            (rest, hashed) = (behind, end_bytes);
+            turns.push(Turn {
+                hash: hasher.so_far(),
+                end_bytes,
+            });
+        }
+        hasher.update(rest);
         RequestFacts {
             prefix: hasher.finish(),
+            turns,
             model: model.map(str::to_owned),
             prompt_bytes: self.prompt_bytes(content_length),
             stream: self.collector.stream,
