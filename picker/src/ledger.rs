@@ -70,6 +70,13 @@ impl Ledger {
         };
         load.requests = load.requests.saturating_sub(1);
         load.tokens = load.tokens.saturating_sub(u64::from(tokens));
+        // No more can wait than are there, even if a caller forgot to say that one did.
+        if load.prefilling > load.requests {
+            load.prefilling = load.requests;
+        }
+        if load.prefilling == 0 {
+            load.prefill_tokens = 0;
+        }
         if load.requests == 0 {
             self.loads.remove(&endpoint);
         }
