@@ -90,7 +90,7 @@ impl Simulation<'_> {
         };
         request.estimate = decision.estimate();
         request.counted = Some(first);
-        worker.picker.dispatched(facts, first);
+        worker.dispatched(facts, first);
         worker.ledger.begin(
             first,
             request.estimate.prompt_tokens,

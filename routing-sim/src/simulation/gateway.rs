@@ -40,13 +40,14 @@ impl Gateway {
         let now = millis(at);
         let (before, from) = self.workers.split_at_mut_checked(worker)?;
         let (own, after) = from.split_first_mut()?;
+        // First, so that the members are known of which the others tell.
+        own.reload(self.version, &self.slot);
         if own.wants_others(now) {
             own.begin_reading(now);
             for other in before.iter_mut().chain(after) {
                 own.read(other.show(now));
             }
         }
-        own.reload(self.version, &self.slot);
         Some(own.pick(facts, at))
     }
 
@@ -58,5 +59,70 @@ impl Gateway {
             *sum = sum.plus(load);
         }
         loads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model_sim::engine::EngineConfig;
+    use picker::{Endpoint, Picker, PickerConfig, policy::PolicyName};
+
+    use super::*;
+    use crate::simulation::{agent::Agent, members, pod::Pod};
+
+    fn gateway(policy: PolicyName, workers: u64) -> Gateway {
+        let config = PickerConfig {
+            policy,
+            ..PickerConfig::default()
+        };
+        let worker = |owner| Worker::new(owner, Picker::new(config), members(4), owner);
+        Gateway::new((1..=workers).map(worker).collect())
+    }
+
+    fn first(gateway: &mut Gateway, worker: usize, facts: &RequestFacts, at: f64) -> EndpointId {
+        let at = SimTime::from_seconds(at);
+        let decision = gateway.pick(worker, facts, at).expect("a worker");
+        let endpoints: &[Endpoint] = gateway.workers[worker].endpoints();
+        endpoints[decision.first().expect("a choice")].id
+    }
+
+    #[test]
+    fn workers_see_each_others_load_within_a_millisecond() {
+        let mut gateway = gateway(PolicyName::LeastInFlight, 3);
+        let facts = RequestFacts::default();
+        let mut used = Vec::new();
+        for turn in 0..4 {
+            let id = first(&mut gateway, turn % 3, &facts, turn as f64 * 0.002);
+            let worker = &mut gateway.workers[turn % 3];
+            worker.ledger.begin(id, 10, 10);
+            worker.touched();
+            used.push(id);
+        }
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), 4, "each went where nothing was in flight");
+        assert_eq!(gateway.loads().len(), 4);
+    }
+
+    #[test]
+    fn workers_learn_where_the_others_sent_a_prompt() {
+        let mut gateway = gateway(PolicyName::Scored, 2);
+        let pods: Vec<_> = (0..4).map(|_| Pod::new(EngineConfig::default())).collect();
+        let mut agent = Agent::new(&pods, 1, 0, false);
+        for (index, pod) in pods.iter().enumerate() {
+            agent.scrape(index, pod, SimTime::ZERO);
+        }
+        gateway.receive(agent.publish().remove(0));
+        let facts = RequestFacts {
+            prefix: (1..40).collect(),
+            prompt_bytes: 10_000,
+            ..RequestFacts::default()
+        };
+        let holder = first(&mut gateway, 0, &facts, 0.0);
+        gateway.workers[0].dispatched(&facts, holder);
+        for turn in 1..20 {
+            let picked = first(&mut gateway, 1, &facts, f64::from(turn) * 0.002);
+            assert_eq!(picked, holder);
+        }
     }
 }

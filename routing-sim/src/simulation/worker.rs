@@ -7,11 +7,12 @@ use hashbrown::HashMap;
 use model_sim::engine::SimTime;
 use picker::{
     Breaker, Decision, Endpoint, EndpointId, Entropy, InFlight, Ledger, LocalState, Millis, Picker,
-    PoolView, RequestFacts, SplitMix64,
+    PoolView, PrefixNote, RequestFacts, SplitMix64,
 };
 use pool_state::slot::{
     in_flight::{self, InFlightTable},
     pool,
+    prefix_log::{LogReader, LogWriter},
 };
 
 use super::clock::millis;
@@ -20,13 +21,22 @@ use super::clock::millis;
 /// filter.
 const REFRESH_MS: u64 = 1;
 
-/// What one worker shows the others, as bytes in shared data.
+/// A value in shared data. The filter writes it at every change; here it is encoded when somebody
+/// reads it, which shows the reader the same.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+struct Shown {
     bytes: Vec<u8>,
-    /// Whether the ledger changed since the bytes were written. The filter writes at every change;
-    /// here it is done when somebody reads, which shows the reader the same.
     stale: bool,
+}
+
+impl Shown {
+    fn get(&mut self, encode: impl FnOnce() -> Vec<u8>) -> &[u8] {
+        if self.stale || self.bytes.is_empty() {
+            self.stale = false;
+            self.bytes = encode();
+        }
+        &self.bytes
+    }
 }
 
 /// One worker.
@@ -36,7 +46,12 @@ pub(super) struct Worker {
     pub(super) picker: Picker,
     pub(super) ledger: Ledger,
     pub(super) breaker: Breaker,
-    pub(super) table: Table,
+    table: Shown,
+    /// Where it sent which prompts, for the other workers.
+    log: LogWriter,
+    shown_log: Shown,
+    /// How far it has read the others' logs.
+    read_log: LogReader,
     entropy: SplitMix64,
     seen_version: u64,
     endpoints: Vec<Endpoint>,
@@ -47,14 +62,18 @@ pub(super) struct Worker {
 
 impl Worker {
     /// A worker that knows the members `seeds`, and nothing of them.
-    pub(super) fn new(owner: u64, picker: Picker, seeds: Vec<Endpoint>, seed: u64) -> Self {
+    pub(super) fn new(owner: u64, mut picker: Picker, seeds: Vec<Endpoint>, seed: u64) -> Self {
+        picker.retain(&seeds);
         let mut entropy = SplitMix64::new(seed);
         Self {
             owner,
             picker,
             ledger: Ledger::new(),
             breaker: Breaker::new(SplitMix64::new(entropy.next_u64())),
-            table: Table::default(),
+            table: Shown::default(),
+            log: LogWriter::new(owner),
+            shown_log: Shown::default(),
+            read_log: LogReader::default(),
             entropy,
             seen_version: 0,
             local: vec![LocalState::default(); seeds.len()],
@@ -91,17 +110,16 @@ impl Worker {
             .is_none_or(|read_at| now.since(read_at) >= REFRESH_MS)
     }
 
-    /// Writes its table if the ledger changed; gives its bytes.
-    pub(super) fn show(&mut self, now: Millis) -> &[u8] {
-        if self.table.stale || self.table.bytes.is_empty() {
-            self.table.stale = false;
-            self.table.bytes = in_flight::encode(&InFlightTable {
+    /// What it shows the others: the bytes of its table and of its log.
+    pub(super) fn show(&mut self, now: Millis) -> (&[u8], &[u8]) {
+        let table = self.table.get(|| {
+            in_flight::encode(&InFlightTable {
                 owner: self.owner,
                 beat: now,
                 loads: self.ledger.iter().collect(),
-            });
-        }
-        &self.table.bytes
+            })
+        });
+        (table, self.shown_log.get(|| self.log.encode()))
     }
 
     /// Forgets what the others have in flight, to read it again.
@@ -110,8 +128,13 @@ impl Worker {
         self.others.clear();
     }
 
-    /// Adds another worker's table.
-    pub(super) fn read(&mut self, table: &[u8]) {
+    /// Adds another worker's table and takes over what is new in its log.
+    pub(super) fn read(&mut self, (table, log): (&[u8], &[u8])) {
+        let picker = &mut self.picker;
+        let news = self
+            .read_log
+            .news(log, &mut |note| picker.dispatched_elsewhere(note));
+        debug_assert!(news.is_ok(), "{news:?}");
         if let Ok(table) = in_flight::decode(table)
             && table.owner != self.owner
         {
@@ -146,5 +169,16 @@ impl Worker {
     /// Notes that the ledger changed.
     pub(super) fn touched(&mut self) {
         self.table.stale = true;
+    }
+
+    /// Notes that a prompt goes to `endpoint`, and tells the other workers of it.
+    pub(super) fn dispatched(&mut self, facts: &RequestFacts, endpoint: EndpointId) {
+        self.picker.dispatched(facts, endpoint);
+        self.note(&PrefixNote::dispatched(facts, endpoint));
+    }
+
+    fn note(&mut self, note: &PrefixNote) {
+        self.log.push(note);
+        self.shown_log.stale = true;
     }
 }
