@@ -18,6 +18,7 @@ use pool_state::slot::pool;
 
 use super::{
     clock::millis,
+    learner::Learner,
     pod::{Pod, endpoint_id},
 };
 use crate::workload::adapter_name;
@@ -36,6 +37,7 @@ struct Report {
 #[derive(Debug)]
 pub(super) struct Agent {
     endpoints: Vec<Endpoint>,
+    learners: Vec<Learner>,
     reports: Vec<Option<Report>>,
     adapters: Vec<Arc<str>>,
     share: bool,
@@ -50,6 +52,7 @@ impl Agent {
         let adapter = |number| Arc::from(adapter_name(model_sim::engine::LoraId(number)));
         Self {
             endpoints: pods.iter().enumerate().map(endpoint).collect(),
+            learners: pods.iter().map(|_| Learner::default()).collect(),
             reports: vec![None; gateways],
             adapters: (0..adapters).map(adapter).collect(),
             share,
@@ -59,7 +62,9 @@ impl Agent {
 
     /// Reads a pod's metrics page.
     pub(super) fn scrape(&mut self, index: usize, pod: &Pod, at: SimTime) {
-        let Some(endpoint) = self.endpoints.get_mut(index) else {
+        let (Some(endpoint), Some(learner)) =
+            (self.endpoints.get_mut(index), self.learners.get_mut(index))
+        else {
             return;
         };
         if !pod.alive {
@@ -69,8 +74,10 @@ impl Agent {
         let id = endpoint_id(index, pod.generation);
         if endpoint.id != id {
             *endpoint = Endpoint::new(id);
+            *learner = Learner::default();
         }
         endpoint.health = Health::Ready;
+        learner.scrape(&pod.engine, at);
         let now = millis(at);
         let gauges = pod.engine.gauges();
         let config = pod.engine.config();
@@ -93,6 +100,10 @@ impl Agent {
             running: Some(Signal::new(gauges.running as f32, now)),
             kv_usage: Some(Signal::new(gauges.kv_usage() as f32, now)),
             lora,
+            step_model: learner.step_model().map(|model| Signal::new(model, now)),
+            mean_output_tokens: learner
+                .mean_output_tokens()
+                .map(|tokens| Signal::new(tokens, now)),
             kv_block_size: Some(config.block_tokens),
             kv_blocks: Some(config.kv_blocks),
             max_model_len: Some(config.max_model_len),

@@ -10,6 +10,7 @@ mod agent;
 mod clock;
 mod flow;
 mod gateway;
+mod learner;
 mod pod;
 mod queue;
 mod request;
