@@ -3,7 +3,7 @@
 use crate::{
     candidates,
     config::PickerConfig,
-    decision::{Decision, Reason},
+    decision::{Decision, Estimate, Reason},
     endpoint::{Endpoint, EndpointId},
     entropy::Entropy,
     learn::Completion,
@@ -125,9 +125,15 @@ impl Picker {
             choices: self.config.choices,
         };
         let decision = self.policy.decide(&round, entropy);
-        if self.policy.wants_prefix()
-            && let Some(first) = decision.first()
-        {
+        let Some(first) = decision.first() else {
+            return decision;
+        };
+        let decision = if decision.estimate() == Estimate::default() {
+            decision.expecting(plain_estimate(&round, first))
+        } else {
+            decision
+        };
+        if self.policy.wants_prefix() {
             self.learn_capacity(view.endpoints, first);
         }
         decision
@@ -169,6 +175,8 @@ impl Picker {
         if let Some(tokens) = completion.prompt_tokens {
             self.index.learn(completion.prompt_bytes, tokens);
         }
+        let slot = self.roster.slot(completion.endpoint);
+        self.policy.completed(completion, slot);
     }
 
     /// Forgets every endpoint that is not in `live`. Call it when the membership changed.
@@ -193,5 +201,18 @@ impl Picker {
         for position in 0..endpoints.len() {
             self.learn_capacity(endpoints, position);
         }
+    }
+}
+
+/// What to count for a request when its policy expects nothing: its prompt, at four bytes a token.
+fn plain_estimate(round: &Round<'_>, first: usize) -> Estimate {
+    let tokens = |bytes: u64| u32::try_from(bytes / 4).unwrap_or(u32::MAX);
+    let position = u32::try_from(first).unwrap_or(u32::MAX);
+    let prompt_tokens = tokens(round.facts.prompt_bytes).saturating_add(1);
+    let cached_tokens = tokens(u64::from(round.matched(position)));
+    Estimate {
+        prompt_tokens,
+        uncached_tokens: prompt_tokens.saturating_sub(cached_tokens).max(1),
+        ..Estimate::default()
     }
 }

@@ -19,11 +19,13 @@
 //! }
 //! ```
 
+mod cost;
 mod node;
 mod section;
 
 use serde::{Deserialize, Deserializer};
 
+pub use self::cost::CostConfig;
 use self::{node::Node, section::Section};
 use crate::{decision::MAX_CHOICES, freshness::Ladder, policy::PolicyName};
 
@@ -54,6 +56,7 @@ impl RawPickerConfig {
         let mut root = Section::new(self.0, path, mistakes);
         let policy = root.choice("policy", &PolicyName::ALL.map(|name| (name.as_str(), name)));
         let weights = root.section("weights");
+        let cost = root.section("cost");
         let freshness = root.section("freshness");
         let prefix = root.section("prefix");
         let retries = root.section("retries");
@@ -62,6 +65,7 @@ impl RawPickerConfig {
         let config = PickerConfig {
             policy: policy.unwrap_or(default.policy),
             weights: check_weights(weights, mistakes),
+            cost: cost::check(cost, mistakes),
             freshness: check_freshness(freshness, mistakes),
             prefix: check_prefix(prefix, mistakes),
             choices: check_retries(retries, mistakes),
@@ -135,6 +139,8 @@ pub struct PickerConfig {
     pub policy: PolicyName,
     /// How much each scorer of the scored policy counts.
     pub weights: Weights,
+    /// The parameters of the cost policy.
+    pub cost: CostConfig,
     /// When signals fade and expire.
     pub freshness: Ladder,
     /// How prompts are cut into blocks and how many are remembered.
@@ -148,6 +154,7 @@ impl Default for PickerConfig {
         Self {
             policy: PolicyName::default(),
             weights: Weights::default(),
+            cost: CostConfig::default(),
             freshness: Ladder::default(),
             prefix: PrefixConfig::default(),
             choices: MAX_CHOICES,

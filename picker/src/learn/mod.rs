@@ -1,7 +1,11 @@
 //! What a gateway learns from the answers it sees, besides what the agent tells it.
 
+mod mean;
+mod speed;
 mod step_model;
 
+pub(crate) use mean::Mean;
+pub(crate) use speed::SpeedFactor;
 pub use step_model::{StepModelLearner, Window};
 
 use crate::{decision::Estimate, endpoint::EndpointId};

@@ -16,7 +16,7 @@
 //! [`PolicyName`] and an arm of `build`; nothing else in the crate names a policy.
 
 mod blend;
-pub mod cost;
+mod cost;
 mod draw;
 #[cfg(test)]
 mod fixture;
@@ -38,6 +38,7 @@ use crate::{
     endpoint::Endpoint,
     entropy::Entropy,
     freshness::Ladder,
+    learn::Completion,
     request::RequestFacts,
     view::{LocalState, PoolView},
 };
@@ -115,6 +116,9 @@ pub trait Policy: Send {
         false
     }
 
+    /// Learns from the answer of the endpoint in `slot`, `None` when it has left.
+    fn completed(&mut self, _completion: &Completion, _slot: Option<u32>) {}
+
     /// Forgets what is known of the endpoint in `slot`: the slot gets another one.
     fn forget(&mut self, _slot: u32) {}
 }
@@ -135,8 +139,7 @@ pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
         PolicyName::LeastInFlight => Box::new(least_in_flight::LeastInFlight::default()),
         PolicyName::Random => Box::new(random::Random),
         PolicyName::GieV03 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::V03)),
-        // A placeholder until its file is here.
-        PolicyName::Cost => Box::new(scored::Scored::new(config)),
+        PolicyName::Cost => Box::new(cost::Cost::new(config)),
         PolicyName::PowerOfTwo => Box::new(power_of_two::PowerOfTwo),
         PolicyName::Blend => Box::new(blend::Blend::new(&config.prefix)),
         PolicyName::Sticky => Box::new(sticky::Sticky::new(&config.prefix)),
