@@ -29,6 +29,7 @@ pub(crate) enum Map {
 #[repr(u32)]
 pub(crate) enum Buffer {
     RequestBody = 0,
+    ResponseBody = 1,
     StreamMessage = 5,
     Configuration = 7,
 }
@@ -42,6 +43,7 @@ unsafe extern "C" {
         value: *mut *mut u8,
         value_size: *mut usize,
     ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, pairs: *mut *mut u8, pairs_size: *mut usize) -> u32;
     fn proxy_replace_header_map_value(
         map: u32,
         name: *const u8,
@@ -162,6 +164,19 @@ pub(crate) fn header(map: Map, name: &str) -> Option<Vec<u8>> {
         )
     };
     (status == OK).then(|| value.take())
+}
+
+/// All pairs in the ABI's serialised form.
+pub(crate) fn headers(map: Map) -> Vec<u8> {
+    let mut pairs = Returned::empty();
+    // SAFETY: the pointers are valid during the call.
+    let status =
+        unsafe { proxy_get_header_map_pairs(map as u32, &raw mut pairs.data, &raw mut pairs.size) };
+    if status == OK {
+        pairs.take()
+    } else {
+        Vec::new()
+    }
 }
 
 pub(crate) fn replace_header(map: Map, name: &str, value: &[u8]) -> Result<(), Refused> {

@@ -131,6 +131,13 @@ impl HttpContext for StreamShell {
         Action::Continue
     }
 
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let Some(request) = self.request() {
+            request.on_response_body(&HOST, size, end_of_stream);
+        }
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
         if let Some(request) = self.request() {
             request.on_log(&HOST);

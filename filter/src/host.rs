@@ -14,6 +14,8 @@ mod envoy;
 use picker::Millis;
 use thiserror::Error;
 
+use crate::headers::HeaderMap;
+
 #[cfg(target_arch = "wasm32")]
 pub use envoy::EnvoyHost;
 
@@ -83,6 +85,9 @@ pub trait Host {
     /// Asks for a tick every so many milliseconds.
     fn tick_every(&self, period_ms: u32);
 
+    /// All request headers. Only meaningful until the headers were passed on.
+    fn request_headers(&self) -> HeaderMap;
+
     /// The first value of a request header. Only meaningful until the headers were passed on.
     fn request_header(&self, name: &str) -> Option<Vec<u8>>;
 
@@ -100,6 +105,9 @@ pub trait Host {
 
     /// Up to `length` bytes of the request body that is buffered now, from `start`.
     fn request_body(&self, start: usize, length: usize) -> Vec<u8>;
+
+    /// Up to `length` bytes of the chunk of the response body that passes now, from `start`.
+    fn response_body(&self, start: usize, length: usize) -> Vec<u8>;
 
     /// The first value of a response header. Only meaningful in the response headers callback.
     fn response_header(&self, name: &str) -> Option<Vec<u8>>;

@@ -16,39 +16,86 @@ use crate::{host::Host, slots};
 pub const EXPIRY_MS: u64 = 2_000;
 /// The least time between two readings of the others' tables, in milliseconds.
 pub const REFRESH_MS: u64 = 1;
+/// How long a change may wait for the next one when there is no other worker to tell, in milliseconds:
+/// only the thread that reports to the agent looks then.
+pub const ALONE_MS: u64 = 20;
 /// The most tables that one refresh reads; with more live workers the rest stays uncounted, so
 /// that the cost of a refresh (about 1 us each) stays bounded.
 pub const MAX_LIVE_TABLES: usize = 16;
+
+/// What a change of the ledger means to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A request was sent: published at once, lest another worker sends its own to the same place.
+    Sent,
+    /// Something was finished: may wait as long as the others wait before they look again.
+    Freed,
+}
 
 /// This worker's slot.
 #[derive(Debug)]
 pub struct OwnTable {
     owner: u64,
-    slot: Option<String>,
+    keys: Vec<String>,
+    slot: Option<usize>,
+    written: Option<Millis>,
 }
 
 impl OwnTable {
     /// A table that has not claimed a slot yet; it does so when it is written first.
     #[must_use]
-    pub const fn new(owner: u64) -> Self {
-        Self { owner, slot: None }
+    pub fn new(owner: u64) -> Self {
+        Self {
+            owner,
+            keys: slots::in_flight_keys(),
+            slot: None,
+            written: None,
+        }
     }
 
-    /// The claimed slot's key, unique among the living workers of this process.
+    /// The number of the claimed slot, unique among the living workers of this process.
     #[must_use]
-    pub fn slot(&self) -> Option<&str> {
-        self.slot.as_deref()
+    pub const fn slot(&self) -> Option<usize> {
+        self.slot
+    }
+
+    /// The claimed slot's key.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.keys.get(self.slot?).map(String::as_str)
+    }
+
+    /// The ledger changed: publishes it, unless that was done so lately that it can wait for the next
+    /// change, or for the beat. `alone` says that no other worker lives.
+    pub fn changed(
+        &mut self,
+        host: &dyn Host,
+        ledger: &Ledger,
+        now: Millis,
+        change: Change,
+        alone: bool,
+    ) {
+        let patience = match change {
+            _ if alone => ALONE_MS,
+            Change::Sent => 0,
+            Change::Freed => REFRESH_MS,
+        };
+        let waited = self.written.map(|written| now.since(written));
+        if waited.is_none_or(|waited| waited >= patience) {
+            self.write(host, ledger, now);
+        }
     }
 
     /// Publishes the ledger, with a fresh beat.
     pub fn write(&mut self, host: &dyn Host, ledger: &Ledger, now: Millis) {
+        self.written = Some(now);
         let table = InFlightTable {
             owner: self.owner,
             beat: now,
             loads: ledger.iter().collect(),
         };
         let value = in_flight::encode(&table);
-        match &self.slot {
+        match self.key() {
             Some(key) => {
                 if let Err(error) = host.set_shared(key, &value) {
                     log::warn!("in-flight table {key} was not written: {error}");
@@ -61,7 +108,7 @@ impl OwnTable {
     /// The heartbeat: shows that this worker lives, or notices that its slot was taken while it
     /// slept and claims another.
     pub fn beat(&mut self, host: &dyn Host, ledger: &Ledger, now: Millis) {
-        let Some(key) = &self.slot else {
+        let Some(key) = self.key() else {
             if !ledger.is_empty() {
                 self.write(host, ledger, now);
             }
@@ -76,11 +123,11 @@ impl OwnTable {
     }
 
     fn claim(&mut self, host: &dyn Host, value: &[u8], now: Millis) {
-        for key in slots::in_flight_keys() {
-            let seen = host.shared(&key);
-            if live(&seen.value, now).is_none() && host.replace_shared(&key, value, &seen).is_ok() {
+        for (slot, key) in self.keys.iter().enumerate() {
+            let seen = host.shared(key);
+            if live(&seen.value, now).is_none() && host.replace_shared(key, value, &seen).is_ok() {
                 slots::bump(host, &slots::claims_key());
-                self.slot = Some(key);
+                self.slot = Some(slot);
                 return;
             }
         }
@@ -138,6 +185,12 @@ impl Others {
             }
         }
         true
+    }
+
+    /// The slots of the other workers that lived at the last refresh.
+    #[must_use]
+    pub fn live(&self) -> &[usize] {
+        &self.live
     }
 
     /// The others' load at one endpoint.

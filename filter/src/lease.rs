@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// How often root contexts tick, in milliseconds.
-pub const TICK_MS: u32 = 200;
-/// How long a lease lasts without renewal, in milliseconds: three ticks.
-pub const LEASE_MS: u64 = 3 * TICK_MS as u64;
+pub const TICK_MS: u32 = 100;
+/// How long a lease lasts without renewal, in milliseconds: six ticks.
+pub const LEASE_MS: u64 = 6 * TICK_MS as u64;
 /// How long a pool must have been vacant before one who does not hold the earlier ones takes it.
 const STRAY_MS: u64 = 2 * LEASE_MS;
 

@@ -11,6 +11,7 @@
 #[cfg(target_arch = "wasm32")]
 mod abi;
 pub mod agent_stream;
+pub mod answer;
 pub mod body;
 #[cfg(feature = "chaos")]
 mod chaos;
@@ -24,6 +25,7 @@ pub mod lease;
 pub mod metrics;
 pub mod outcome;
 pub mod pair;
+pub mod prefix_share;
 pub mod request;
 pub mod root;
 pub mod slots;

@@ -75,6 +75,21 @@ pub enum AttemptEvent {
     NotRouted,
 }
 
+/// What happens to notes about prompts between the workers of this Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteEvent {
+    /// Shown to the other workers.
+    Shared,
+    /// Taken over from another worker.
+    Applied,
+    /// Gone before they were read.
+    Missed,
+}
+
+const NOTES: [&str; 3] = ["shared", "applied", "missed"];
+/// Tokens of prompts of which the engine told how much was cached: all, those that were predicted to
+/// be cached, those that were.
+const PREFIX_TOKENS: [&str; 3] = ["prompt", "predicted", "cached"];
 const UNSCANNED: [&str; 5] = [
     "no_body",
     "not_json_type",
@@ -107,6 +122,7 @@ pub struct Metrics {
     stream: Vec<Option<MetricId>>,
     state: Vec<Option<MetricId>>,
     attempts: Vec<Option<MetricId>>,
+    notes: Vec<Option<MetricId>>,
     takeovers: Option<MetricId>,
     stream_up: Option<MetricId>,
     pick_microseconds: Option<MetricId>,
@@ -116,6 +132,7 @@ pub struct Metrics {
 #[derive(Debug)]
 struct PoolMetrics {
     picks: Vec<Option<MetricId>>,
+    prefix_tokens: Vec<Option<MetricId>>,
     in_flight: Option<MetricId>,
     endpoints: Option<MetricId>,
     snapshot_age_ms: Option<MetricId>,
@@ -139,6 +156,7 @@ impl Metrics {
             stream: counters("agent_stream_events_total", "event", &STREAM),
             state: counters("pool_states_total", "result", &STATE),
             attempts: counters("attempts_total", "event", &ATTEMPT),
+            notes: counters("prefix_notes_total", "event", &NOTES),
             takeovers: counter("zerohop_leader_takeovers_total"),
             stream_up: define(host, MetricKind::Gauge, "zerohop_agent_stream_up"),
             pick_microseconds: define(host, MetricKind::Histogram, "zerohop_pick_microseconds"),
@@ -150,6 +168,27 @@ impl Metrics {
     pub fn picked(&self, host: &dyn Host, pool: usize, reason: Reason) {
         if let Some(pool) = self.pools.get(pool) {
             increment(host, &pool.picks, reason as usize);
+        }
+    }
+
+    /// Counts the tokens of a prompt of which the engine told how much was cached.
+    pub fn prefix_tokens(&self, host: &dyn Host, pool: usize, tokens: PrefixTokens) {
+        let Some(pool) = self.pools.get(pool) else {
+            return;
+        };
+        let tokens = [tokens.prompt, tokens.predicted, tokens.cached];
+        for (metric, tokens) in pool.prefix_tokens.iter().zip(tokens) {
+            if let (Some(id), 1..) = (*metric, tokens) {
+                host.increment(id, tokens);
+            }
+        }
+    }
+
+    /// Counts notes about prompts.
+    pub fn notes(&self, host: &dyn Host, event: NoteEvent, count: u64) {
+        let id = self.notes.get(event as usize).copied().flatten();
+        if let (Some(id), 1..) = (id, count) {
+            host.increment(id, u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
 
@@ -208,6 +247,17 @@ impl Metrics {
     }
 }
 
+/// How much of a prompt was cached, in tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PrefixTokens {
+    /// All tokens of the prompt.
+    pub prompt: u32,
+    /// Those that the pick took to be cached.
+    pub predicted: u32,
+    /// Those that the engine says were.
+    pub cached: u32,
+}
+
 /// What a pool's leader shows at each tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolGauges {
@@ -236,8 +286,13 @@ impl PoolMetrics {
                 *slot = pick(reason);
             }
         }
+        let prefix_tokens = PREFIX_TOKENS.map(|kind| {
+            let name = format!("zerohop_prefix_tokens_total.pool.{pool}.kind.{kind}");
+            define(host, MetricKind::Counter, &name)
+        });
         Self {
             picks,
+            prefix_tokens: prefix_tokens.to_vec(),
             in_flight: gauge("in_flight_requests"),
             endpoints: gauge("endpoints"),
             snapshot_age_ms: gauge("snapshot_age_ms"),

@@ -33,22 +33,48 @@ pub const MODEL_UNKNOWN: Reply = Reply {
 /// connection failure and termination.
 const UPSTREAM_FAILED: u64 = 0x4 | 0x8 | 0x10 | 0x20 | 0x40;
 
+/// How a request was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The upstream that Envoy talked to last, if that was looked up and there was one.
+    pub used: Option<SocketAddr>,
+    /// Whether the upstream did not do its work.
+    pub failed: bool,
+    /// Whether the status is a success.
+    pub accepted: bool,
+}
+
 /// Who answered and whether it counts as a failure; call it in the response headers callback.
 ///
 /// A server's 5xx counts against the upstream that Envoy talked to. Without one it is Envoy's own
 /// answer, and only its flags tell an upstream that could not be reached from a filter that refused.
-pub fn read(host: &dyn Host) -> (Option<SocketAddr>, bool) {
+///
+/// Envoy writes the upstream's address out for each that asks, which takes longer than the rest of
+/// this. So it is asked for after a failure, after a retry, and when `unsure` says that the first
+/// attempt may have gone elsewhere than to the first choice.
+pub fn read(host: &dyn Host, unsure: bool) -> Outcome {
     let status = host
         .response_header(":status")
         .and_then(|value| headers::number(&value));
-    let used = host
-        .property(&["upstream", "address"])
-        .and_then(|value| headers::address(&value));
-    let failed = match status {
-        Some(..500) => false,
-        _ => used.is_some() || upstream_failed(host),
+    let answered = matches!(status, Some(..500));
+    let used = if unsure || !answered || was_retried(host) {
+        host.property(&["upstream", "address"])
+            .and_then(|value| headers::address(&value))
+    } else {
+        None
     };
-    (used, failed)
+    Outcome {
+        used,
+        failed: !answered && (used.is_some() || upstream_failed(host)),
+        accepted: matches!(status, Some(200..300)),
+    }
+}
+
+/// Whether there was more than one attempt, or none can tell.
+fn was_retried(host: &dyn Host) -> bool {
+    let attempts = host.property(&["upstream", "request_attempt_count"]);
+    let attempts = attempts.and_then(|value| value.first_chunk::<8>().copied());
+    attempts.map(u64::from_le_bytes) != Some(1)
 }
 
 fn upstream_failed(host: &dyn Host) -> bool {

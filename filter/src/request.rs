@@ -7,7 +7,8 @@
 //!                          Pause           Pause                                     Continue
 //!
 //!   response headers: who answered?  move the count, tell the breaker
-//!   log:              release the count, exactly once, whatever the end was
+//!   response body:    the first chunk of a stream ends the prefill; the rest is only counted
+//!   log:              release the count, exactly once, whatever the end was; learn from the answer
 //! ```
 //!
 //! After the headers were passed on they must not be touched again: Envoy takes them away.
@@ -17,9 +18,10 @@ use std::{cell::RefCell, rc::Rc};
 use picker::RequestFacts;
 
 use crate::{
-    body::{BodyScanner, Learned, Progress},
+    answer::{Answer, Watch},
+    body::{BodyScanner, Learned, Progress, ScanOutcome},
     config::Mode,
-    headers,
+    headers::{self, HeaderMap},
     host::Host,
     metrics::{AttemptEvent, Unscanned},
     outcome,
@@ -43,7 +45,14 @@ pub struct Request {
     context: u32,
     phase: Phase,
     pairing: Option<Pairing>,
-    choice: Option<Choice>,
+    routed: Option<Routed>,
+}
+
+/// A request that was sent to an endpoint of ours.
+#[derive(Debug)]
+struct Routed {
+    choice: Box<Choice>,
+    answer: Answer,
 }
 
 #[derive(Debug)]
@@ -81,13 +90,14 @@ impl Request {
             context,
             phase: Phase::Fresh,
             pairing: None,
-            choice: None,
+            routed: None,
         }
     }
 
     /// The request's headers.
     pub fn on_request_headers(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
-        headers::strip_routing(host);
+        let headers = host.request_headers();
+        headers::strip_routing(host, &headers);
         #[cfg(feature = "chaos")]
         crate::chaos::obey(host);
         self.phase = Phase::Passed;
@@ -96,12 +106,13 @@ impl Request {
             self.announce(host, false);
             return Flow::Continue;
         };
-        let body = self.body(host, end_of_stream);
+        let body = self.body(host, &headers, end_of_stream);
         self.announce(host, matches!(body, Body::Scan { .. }));
         match body {
             Body::Skip(why) => {
                 self.worker.borrow().metrics().not_scanned(host, why);
-                self.route(host, pool, &RequestFacts::default(), end_of_stream)
+                let facts = RequestFacts::default();
+                self.route(host, pool, &facts, Watch::default(), end_of_stream)
             }
             Body::Scan { content_length } => {
                 self.phase = Phase::Scanning(Box::new(Scan {
@@ -120,35 +131,26 @@ impl Request {
         }
     }
 
-    fn body(&self, host: &dyn Host, end_of_stream: bool) -> Body {
+    fn body(&self, host: &dyn Host, headers: &HeaderMap, end_of_stream: bool) -> Body {
         if end_of_stream {
             return Body::Skip(Unscanned::NoBody);
         }
-        let json = host
-            .request_header("content-type")
-            .is_some_and(|value| headers::is_json(&value));
-        if !json {
+        if !headers.get("content-type").is_some_and(headers::is_json) {
             return Body::Skip(Unscanned::NotJsonType);
         }
-        let encoded = host
-            .request_header("content-encoding")
-            .is_some_and(|value| !headers::is_identity(&value));
-        if encoded {
+        let encoding = headers.get("content-encoding");
+        if encoding.is_some_and(|value| !headers::is_identity(value)) {
             return Body::Skip(Unscanned::Encoded);
         }
         // The client of a tunnel waits for the answer before it sends anything.
-        if host.request_header("upgrade").is_some()
-            || host.request_header(":method").as_deref() == Some(b"CONNECT")
-        {
+        if headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT") {
             return Body::Skip(Unscanned::Tunnel);
         }
         let mut worker = self.worker.borrow_mut();
         if worker.mode() == Mode::PairFirst && !worker.expects_partner(host) {
             return Body::Skip(Unscanned::NoPartner);
         }
-        let content_length = host
-            .request_header("content-length")
-            .and_then(|value| headers::number(&value));
+        let content_length = headers.get("content-length").and_then(headers::number);
         Body::Scan { content_length }
     }
 
@@ -205,7 +207,16 @@ impl Request {
         let Phase::Scanning(mut scan) = std::mem::replace(&mut self.phase, Phase::Passed) else {
             return Flow::Continue;
         };
-        let Learned { facts, outcome, .. } = scan.scanner.learn(end_of_stream, scan.content_length);
+        let Learned {
+            facts,
+            outcome,
+            reports_usage,
+            ..
+        } = scan.scanner.learn(end_of_stream, scan.content_length);
+        let watch = Watch {
+            streamed: (outcome == ScanOutcome::Complete).then_some(facts.stream),
+            reports_usage,
+        };
         let strict = {
             let worker = self.worker.borrow();
             worker.metrics().scanned(host, outcome);
@@ -214,10 +225,17 @@ impl Request {
         if strict && facts.model.is_none() {
             return self.refuse(host, &outcome::MODEL_UNKNOWN, AttemptEvent::ModelUnknown);
         }
-        self.route(host, scan.pool, &facts, end_of_stream)
+        self.route(host, scan.pool, &facts, watch, end_of_stream)
     }
 
-    fn route(&mut self, host: &dyn Host, pool: usize, facts: &RequestFacts, ended: bool) -> Flow {
+    fn route(
+        &mut self,
+        host: &dyn Host,
+        pool: usize,
+        facts: &RequestFacts,
+        watch: Watch,
+        ended: bool,
+    ) -> Flow {
         let routing = self.worker.borrow_mut().route(host, pool, facts);
         match routing {
             Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
@@ -230,11 +248,12 @@ impl Request {
                 destination,
             } => {
                 if self.send_on(host, Some(&destination), ended) {
-                    self.choice = Some(choice);
+                    let answer = Answer::new(watch, host.monotonic_nanos());
+                    self.routed = Some(Routed { choice, answer });
                 } else {
                     let mut worker = self.worker.borrow_mut();
                     worker.metrics().attempt(host, AttemptEvent::NotRouted);
-                    worker.release(host, choice);
+                    worker.release(host, choice, None);
                 }
                 Flow::Continue
             }
@@ -277,20 +296,33 @@ impl Request {
 
     /// The response's headers, from an upstream or from Envoy itself.
     pub fn on_response_headers(&mut self, host: &dyn Host) {
-        let Some(choice) = &mut self.choice else {
+        let Some(Routed { choice, answer }) = &mut self.routed else {
             return;
         };
-        let (used, failed) = outcome::read(host);
         let mut worker = self.worker.borrow_mut();
-        worker.answered(host, choice, used, failed);
+        answer.on_headers(host, worker.answered(host, choice));
+        // A document is sent when it is complete; a stream may have its headers before its first token.
+        if !answer.is_streamed() {
+            worker.first_token(host, choice);
+        }
+    }
+
+    /// A chunk of the response's body passes.
+    pub fn on_response_body(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) {
+        if let Some(Routed { choice, answer }) = &mut self.routed
+            && answer.on_chunk(host, size, end_of_stream)
+        {
+            self.worker.borrow_mut().first_token(host, choice);
+        }
     }
 
     /// The stream is over.
     pub fn on_log(&mut self, host: &dyn Host) {
         self.phase = Phase::Passed;
         self.pairing = None;
-        if let Some(choice) = self.choice.take() {
-            self.worker.borrow_mut().release(host, choice);
+        if let Some(Routed { choice, answer }) = self.routed.take() {
+            let measured = answer.measured();
+            self.worker.borrow_mut().release(host, choice, measured);
         }
     }
 }

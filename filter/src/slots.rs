@@ -6,6 +6,8 @@
 //!   zerohop/v1/process                    random id of this Envoy process
 //!   zerohop/v1/in-flight/claims           moves whenever a worker claims a slot
 //!   zerohop/v1/in-flight/00 .. 63         one worker's in-flight table each, for all pools
+//!   zerohop/v1/prefix/00 .. 63            the last prompts of the worker with that in-flight slot
+//!   zerohop/v1/prefix/version             moves whenever one of those was written
 //!   zerohop/v1/pool/<name>/snapshot       the pool's state, written by the holder of its lease
 //!   zerohop/v1/pool/<name>/version        moves whenever the snapshot was written
 //!   zerohop/v1/pool/<name>/lease          who holds the stream for this pool
@@ -72,6 +74,20 @@ pub fn in_flight_keys() -> Vec<String> {
         .collect()
 }
 
+/// The keys of the workers' logs of prompts, numbered like the in-flight tables.
+#[must_use]
+pub fn prefix_keys() -> Vec<String> {
+    (0..IN_FLIGHT_SLOTS)
+        .map(|slot| format!("{PREFIX}/prefix/{slot:02}"))
+        .collect()
+}
+
+/// The key that moves with the logs of prompts.
+#[must_use]
+pub fn prefix_version_key() -> String {
+    format!("{PREFIX}/prefix/version")
+}
+
 /// The name of the queue that wakes the worker with this in-flight slot.
 #[must_use]
 pub fn queue_name(slot: &str) -> String {
@@ -80,9 +96,11 @@ pub fn queue_name(slot: &str) -> String {
 
 /// Creates the keys that do not belong to a pool.
 pub fn create_common(host: &dyn Host) {
-    create(host, &claims_key());
-    for key in in_flight_keys() {
+    for key in [claims_key(), prefix_version_key()] {
         create(host, &key);
+    }
+    for key in in_flight_keys().iter().chain(&prefix_keys()) {
+        create(host, key);
     }
 }
 

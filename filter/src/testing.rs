@@ -14,7 +14,10 @@ use std::{
 
 use picker::{Entropy, SplitMix64};
 
-use crate::host::{Host, MetricId, MetricKind, QueueId, Refused, Shared, StreamToken, WriteError};
+use crate::{
+    headers::HeaderMap,
+    host::{Host, MetricId, MetricKind, QueueId, Refused, Shared, StreamToken, WriteError},
+};
 
 /// The ABI's "bad argument": what Envoy answers when a map or a context is gone.
 const BAD_ARGUMENT: Refused = Refused(2);
@@ -64,6 +67,7 @@ impl FakeEnvoy {
             entropy: RefCell::new(SplitMix64::new(self.0.seeds.get())),
             message: RefCell::default(),
             tick_ms: Cell::new(0),
+            reads: Cell::new(0),
         }
     }
 
@@ -130,6 +134,25 @@ pub(crate) struct FakeHost {
     entropy: RefCell<SplitMix64>,
     message: RefCell<Vec<u8>>,
     tick_ms: Cell<u32>,
+    reads: Cell<u32>,
+}
+
+/// Headers in the ABI's form.
+pub(crate) fn serialised(pairs: &[(&str, &[u8])]) -> Vec<u8> {
+    let size = |length: usize| u32::try_from(length).unwrap().to_le_bytes();
+    let mut bytes = size(pairs.len()).to_vec();
+    for (name, value) in pairs {
+        bytes.extend_from_slice(&size(name.len()));
+        bytes.extend_from_slice(&size(value.len()));
+    }
+    for text in pairs
+        .iter()
+        .flat_map(|(name, value)| [name.as_bytes(), value])
+    {
+        bytes.extend_from_slice(text);
+        bytes.push(0);
+    }
+    bytes
 }
 
 type Pairs = Vec<(String, Vec<u8>)>;
@@ -141,6 +164,7 @@ struct Context {
     request_headers: Option<Pairs>,
     passed_on: Option<Pairs>,
     body: Vec<u8>,
+    response_body: Vec<u8>,
     response_headers: Pairs,
     properties: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
     reply: Option<u32>,
@@ -235,6 +259,18 @@ impl FakeHost {
         contexts.get_mut(&context).unwrap().body = chunk.to_vec();
     }
 
+    /// The chunk of the answer that passes now; its size.
+    pub(crate) fn chunk(&self, context: u32, chunk: &[u8]) -> usize {
+        let mut contexts = self.contexts.borrow_mut();
+        contexts.get_mut(&context).unwrap().response_body = chunk.to_vec();
+        chunk.len()
+    }
+
+    /// How often bytes of answers were read.
+    pub(crate) fn reads(&self) -> u32 {
+        self.reads.get()
+    }
+
     pub(crate) fn respond_with(&self, context: u32, status: &[u8], upstream: Option<&[u8]>) {
         let mut contexts = self.contexts.borrow_mut();
         let context = contexts.get_mut(&context).unwrap();
@@ -243,6 +279,14 @@ impl FakeHost {
             let mut properties = context.properties.borrow_mut();
             properties.insert("upstream\0address".to_owned(), upstream.to_vec());
         }
+    }
+
+    /// One more header of the answer.
+    pub(crate) fn respond_header(&self, context: u32, name: &str, value: &[u8]) {
+        let mut contexts = self.contexts.borrow_mut();
+        let context = contexts.get_mut(&context).unwrap();
+        let pair = (name.to_owned(), value.to_vec());
+        context.response_headers.push(pair);
     }
 
     pub(crate) fn property_of(&self, context: u32, path: &[&str], value: &[u8]) {
@@ -298,6 +342,16 @@ impl Host for FakeHost {
         self.tick_ms.set(period_ms);
     }
 
+    fn request_headers(&self) -> HeaderMap {
+        let pairs = self.with_context(|context| context.request_headers.clone());
+        let pairs = pairs.flatten().unwrap_or_default();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
+            .collect();
+        HeaderMap::new(serialised(&pairs))
+    }
+
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
         self.with_context(|context| {
             let headers = context.request_headers.as_ref()?;
@@ -328,6 +382,15 @@ impl Host for FakeHost {
     fn request_body(&self, start: usize, length: usize) -> Vec<u8> {
         self.with_context(|context| {
             let body = context.body.get(start..).unwrap_or_default();
+            body[..length.min(body.len())].to_vec()
+        })
+        .unwrap_or_default()
+    }
+
+    fn response_body(&self, start: usize, length: usize) -> Vec<u8> {
+        self.reads.set(self.reads.get() + 1);
+        self.with_context(|context| {
+            let body = context.response_body.get(start..).unwrap_or_default();
             body[..length.min(body.len())].to_vec()
         })
         .unwrap_or_default()

@@ -5,35 +5,40 @@
 //! meet in shared data like strangers.
 
 mod choice;
+mod feedback;
+mod prefill;
 pub mod view;
 
 use std::net::SocketAddr;
 
 use picker::{
-    Decision, Endpoint, EndpointId, Millis, Picker, PoolSnapshot, Reason, RequestFacts, SplitMix64,
-    breaker::Breaker, ledger::Ledger,
+    Decision, Endpoint, EndpointId, Millis, Picker, PoolSnapshot, PrefixNote, Reason, RequestFacts,
+    SplitMix64, breaker::Breaker, ledger::Ledger,
 };
 use pool_state::slot::pool;
 
 pub use self::choice::Choice;
-use self::view::{Reload, View};
+use self::{
+    prefill::Predictions,
+    view::{Reload, View},
+};
 use crate::{
+    answer::Measured,
     body::ScanConfig,
     config::{Config, Mode, PoolConfig},
     headers,
     host::{Host, QueueId},
-    in_flight::{Others, OwnTable},
-    metrics::{AttemptEvent, Metrics, PoolGauges, StateEvent, StreamEvent},
+    in_flight::{Change, Others, OwnTable},
+    metrics::{AttemptEvent, Metrics, NoteEvent, PoolGauges, StateEvent, StreamEvent},
+    outcome,
     pair::{LetGo, SecondPresence},
+    prefix_share::PrefixShare,
     slots::{self, PoolKeys},
 };
 
 /// The filter state in which access logs find the reason:
 /// `%FILTER_STATE(wasm.zerohop.reason:PLAIN)%`.
 const REASON: [&str; 1] = ["zerohop.reason"];
-/// Bytes of prompt text per token, on average, for the in-flight ledger.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// How long to route without the body after a second filter was missed, in milliseconds.
 const ALONE_MS: u64 = 5_000;
 
@@ -44,8 +49,10 @@ pub struct Worker {
     strict_model: bool,
     scan: ScanConfig,
     ledger: Ledger,
+    predictions: Predictions,
     table: OwnTable,
     others: Others,
+    prefix_share: PrefixShare,
     pools: Vec<Pool>,
     entropy: SplitMix64,
     metrics: Metrics,
@@ -65,12 +72,12 @@ struct Pool {
 }
 
 /// What to do with a request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Routing {
     /// Try these endpoints in order.
     To {
         /// The counted first choice.
-        choice: Choice,
+        choice: Box<Choice>,
         /// The value of the destination header.
         destination: String,
     },
@@ -103,8 +110,10 @@ impl Worker {
                 strict_model: config.strict_model,
             },
             ledger: Ledger::new(),
+            predictions: Predictions::default(),
             table: OwnTable::new(owner),
             others: Others::new(owner),
+            prefix_share: PrefixShare::new(owner),
             pools: config.pools.iter().map(pool).collect(),
             entropy: SplitMix64::new(host.random()),
             metrics,
@@ -176,6 +185,7 @@ impl Worker {
         let started = host.monotonic_nanos();
         let now = Millis(started / 1_000_000);
         self.look_around(host, index, now);
+        self.suppose_first_tokens(now);
         let Some(pool) = self.pools.get_mut(index) else {
             return Routing::Fallback;
         };
@@ -190,12 +200,20 @@ impl Worker {
             None => Routing::Fallback,
             Some((first, destination)) => {
                 pool.picker.dispatched(facts, first);
-                let tokens = (facts.prompt_bytes / BYTES_PER_TOKEN).saturating_add(1);
-                let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
-                let choice = Choice::new(index, first, tokens);
-                self.begin(host, first, tokens, now);
+                let note = PrefixNote::dispatched(facts, first);
+                if !self.others.live().is_empty() {
+                    self.prefix_share.note(&note);
+                }
+                let estimate = decision.estimate();
+                let mut choice = Choice::new(index, estimate, facts.prompt_bytes, note);
+                self.begin(host, &mut choice, first, true, now);
+                if !facts.stream {
+                    let (after, tokens) = (estimate.ttft_ms, estimate.uncached_tokens);
+                    self.predictions.push(now, after, tokens, choice.prefill());
+                }
+                self.share_notes(host, now);
                 Routing::To {
-                    choice,
+                    choice: Box::new(choice),
                     destination,
                 }
             }
@@ -207,11 +225,7 @@ impl Worker {
 
     /// Takes over what changed in shared data since the last pick.
     fn look_around(&mut self, host: &dyn Host, index: usize, now: Millis) {
-        if self.others.refresh(host, now) {
-            for pool in &mut self.pools {
-                pool.view.recount_others(&self.others);
-            }
-        }
+        self.hear_others(host, now);
         let Some(pool) = self.pools.get_mut(index) else {
             return;
         };
@@ -233,41 +247,127 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self, host: &dyn Host, endpoint: EndpointId, tokens: u32, now: Millis) {
-        self.ledger.begin(endpoint, tokens, tokens);
-        self.ledger_changed(host, endpoint.address, now);
-    }
-
-    fn end(&mut self, host: &dyn Host, endpoint: EndpointId, tokens: u32, now: Millis) {
-        if !self.ledger.end(endpoint, tokens, Some(tokens)) {
-            log::error!("a request ended that was not counted");
-        }
-        self.ledger_changed(host, endpoint.address, now);
-    }
-
-    fn ledger_changed(&mut self, host: &dyn Host, address: SocketAddr, now: Millis) {
-        for pool in &mut self.pools {
-            pool.view.recount_own(address, &self.ledger);
-        }
-        self.table.write(host, &self.ledger, now);
-    }
-
-    /// Notes who answered a routed request, and how.
-    ///
-    /// `used` is the upstream that Envoy talked to last, `failed` whether it did not do its work.
-    pub fn answered(
+    /// Counts a request at `endpoint`, with its prefill to be done or done already.
+    fn begin(
         &mut self,
         host: &dyn Host,
         choice: &mut Choice,
-        used: Option<SocketAddr>,
-        failed: bool,
+        endpoint: EndpointId,
+        prefilling: bool,
+        now: Millis,
     ) {
+        let estimate = choice.estimate();
+        let (tokens, uncached) = (estimate.prompt_tokens, estimate.uncached_tokens);
+        self.ledger.begin(endpoint, tokens, uncached);
+        if !prefilling {
+            self.ledger.first_token(endpoint, uncached);
+        }
+        choice.count_at(Some(endpoint));
+        choice.prefill().set(prefilling.then_some(endpoint));
+        self.ledger_changed(host, endpoint.address, Change::Sent, now);
+    }
+
+    /// Takes the count of a request back, wherever it is. Returns whether it was still prefilling.
+    fn end(&mut self, host: &dyn Host, choice: &mut Choice, now: Millis) -> bool {
+        let estimate = choice.estimate();
+        let prefilling = choice.prefill().get().is_some();
+        choice.prefill().set(None);
+        let Some(counted) = choice.counted() else {
+            return prefilling;
+        };
+        choice.count_at(None);
+        let prefill_tokens = prefilling.then_some(estimate.uncached_tokens);
+        if !self
+            .ledger
+            .end(counted, estimate.prompt_tokens, prefill_tokens)
+        {
+            log::error!("a request ended that was not counted");
+        }
+        self.ledger_changed(host, counted.address, Change::Freed, now);
+        prefilling
+    }
+
+    /// A routed request's first token came, or all of them; at the first sign of it.
+    pub fn first_token(&mut self, host: &dyn Host, choice: &Choice) {
+        let Some(endpoint) = choice.prefill().get() else {
+            return;
+        };
+        choice.prefill().set(None);
+        self.ledger
+            .first_token(endpoint, choice.estimate().uncached_tokens);
+        self.ledger_changed(host, endpoint.address, Change::Freed, host.now());
+    }
+
+    /// Takes the prefills for done that should be by now, of requests that do not show it.
+    fn suppose_first_tokens(&mut self, now: Millis) {
+        while let Some((tokens, prefill)) = self.predictions.pop(now) {
+            if let Some(endpoint) = prefill.get() {
+                prefill.set(None);
+                self.ledger.first_token(endpoint, tokens);
+                self.recount(endpoint.address);
+            }
+        }
+    }
+
+    fn recount(&mut self, address: SocketAddr) {
+        for pool in &mut self.pools {
+            pool.view.recount_own(address, &self.ledger);
+        }
+    }
+
+    fn ledger_changed(
+        &mut self,
+        host: &dyn Host,
+        address: SocketAddr,
+        change: Change,
+        now: Millis,
+    ) {
+        self.recount(address);
+        let alone = self.others.live().is_empty();
+        self.table.changed(host, &self.ledger, now, change, alone);
+    }
+
+    /// Takes over what the other workers have in flight, and what they noted about their prompts.
+    fn hear_others(&mut self, host: &dyn Host, now: Millis) {
+        if self.others.refresh(host, now) {
+            for pool in &mut self.pools {
+                pool.view.recount_others(&self.others);
+            }
+        }
+        let pools = &mut self.pools;
+        let news = self
+            .prefix_share
+            .news(host, self.others.live(), now, &mut |note| {
+                for pool in pools.iter_mut() {
+                    pool.picker.dispatched_elsewhere(note);
+                }
+            });
+        self.metrics.notes(host, NoteEvent::Applied, news.applied);
+        self.metrics.notes(host, NoteEvent::Missed, news.missed);
+    }
+
+    fn share_notes(&mut self, host: &dyn Host, now: Millis) {
+        let shared = self.prefix_share.publish(host, self.table.slot(), now);
+        self.metrics.notes(host, NoteEvent::Shared, shared);
+    }
+
+    /// In the response headers callback of a routed request: notes who answered it, and how. Returns
+    /// whether with success.
+    pub fn answered(&mut self, host: &dyn Host, choice: &mut Choice) -> bool {
         let now = host.now();
         let first = choice.first();
         let Some(pool) = self.pools.get_mut(choice.pool()) else {
-            return;
+            return false;
         };
+        let outcome::Outcome {
+            used,
+            failed,
+            accepted,
+        } = outcome::read(host, !pool.view.is_confirmed(first, now));
         let moved = used.is_some_and(|used| used != first.address);
+        if used.is_some() && !moved && !failed {
+            pool.view.confirm(first, now);
+        }
         let member = match used {
             Some(used) if moved => pool.view.by_address(used),
             _ => Some(first),
@@ -285,21 +385,33 @@ impl Worker {
         }
         if moved {
             self.metrics.attempt(host, AttemptEvent::Moved);
-            let tokens = choice.tokens();
-            if let Some(counted) = choice.move_to(member) {
-                self.end(host, counted, tokens, now);
-            }
+            let prefilling = self.end(host, choice, now);
             if let Some(member) = member {
-                self.begin(host, member, tokens, now);
+                self.begin(host, choice, member, prefilling, now);
+                // Now the prompt is there.
+                let note = choice.note_at(member);
+                self.believe(&note, choice.pool());
             }
         }
+        accepted
     }
 
-    /// Ends a routed request's count, whatever its end was.
-    pub fn release(&mut self, host: &dyn Host, choice: Choice) {
-        let tokens = choice.tokens();
-        if let Some(counted) = choice.into_counted() {
-            self.end(host, counted, tokens, host.now());
+    /// Ends a routed request's count, whatever its end was, and learns from its answer, if that was
+    /// complete.
+    pub fn release(&mut self, host: &dyn Host, mut choice: Box<Choice>, answer: Option<Measured>) {
+        if let Some(measured) = answer {
+            self.learn(host, &choice, &measured);
+        }
+        self.end(host, &mut choice, host.now());
+    }
+
+    /// Notes what is believed about a prompt now, here and for the other workers.
+    fn believe(&mut self, note: &PrefixNote, index: usize) {
+        if let Some(pool) = self.pools.get_mut(index) {
+            pool.picker.dispatched_elsewhere(note);
+        }
+        if !self.others.live().is_empty() {
+            self.prefix_share.note(note);
         }
     }
 
@@ -316,7 +428,7 @@ impl Worker {
 
     /// In pair mode: lets the headers that `context` holds go on after the running callback.
     pub fn let_go_soon(&mut self, host: &dyn Host, context: u32) {
-        self.let_go.soon(host, self.table.slot(), context);
+        self.let_go.soon(host, self.table.key(), context);
     }
 
     /// In pair mode: the queue woke the root context `own`.
@@ -327,7 +439,13 @@ impl Worker {
     /// The periodic work of the root context `own`: shows that this worker lives.
     pub fn tick(&mut self, host: &dyn Host, own: u32, now: Millis) {
         self.let_go.all(host, own);
+        self.suppose_first_tokens(now);
         self.table.beat(host, &self.ledger, now);
+        // One that has no slot has had no request: it needs to know nothing, and may never.
+        if self.table.slot().is_some() {
+            self.hear_others(host, now);
+            self.share_notes(host, now);
+        }
     }
 
     /// As leader: publishes a pool's state to all workers.
@@ -364,6 +482,13 @@ impl Worker {
         };
         self.metrics.pool(host, index, gauges);
         loads
+    }
+
+    /// Lets another policy decide in the pool at `index`.
+    #[cfg(test)]
+    pub(crate) fn use_policy(&mut self, index: usize, policy: Box<dyn picker::policy::Policy>) {
+        let pool = &mut self.pools[index];
+        pool.picker = Picker::with_policy(*pool.picker.config(), policy);
     }
 
     /// Counts an event of the agent's stream.

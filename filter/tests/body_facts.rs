@@ -212,3 +212,46 @@ fn limits_and_stream_count_only_as_such() {
         assert_eq!(learned.facts.max_tokens, max_tokens, "{body}");
     }
 }
+
+#[test]
+fn a_stream_that_reports_its_token_counts_is_known() {
+    for (body, reports) in [
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":true}}"#,
+            true,
+        ),
+        (
+            r#"{"stream_options":{"x":[{"include_usage":false}],"include_usage":true,"y":0},"stream":true}"#,
+            true,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":false}}"#,
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":null}}"#,
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":"true","y":true}}"#,
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"x":{"include_usage":true}}}"#,
+            false,
+        ),
+        (r#"{"stream":true,"stream_options":true}"#, false),
+        (r#"{"stream":true,"include_usage":true}"#, false),
+        (r#"{"stream":true}"#, false),
+        (
+            r#"{"stream":false,"stream_options":{"include_usage":true}}"#,
+            false,
+        ),
+        (
+            r#"{"stream":true,"stream_options":{"include_usage":true},"stream_options":{}}"#,
+            false,
+        ),
+    ] {
+        assert_eq!(learn_default(body).reports_usage, reports, "{body}");
+    }
+}

@@ -367,7 +367,7 @@ fn the_load_of_all_workers_is_reported_when_it_changes() {
     let [load] = reports[0].loads.as_slice() else {
         panic!("one endpoint has load");
     };
-    assert_eq!(load.requests, 4);
+    assert_eq!(load.in_flight.unwrap_or_default().requests, 4);
     assert_eq!(rig.envoy.metric("zerohop_in_flight_requests.pool.p"), 4);
 }
 

@@ -30,6 +30,8 @@ enum Sink {
     Nowhere,
     /// A top-level key.
     Key,
+    /// A key inside the options of a stream.
+    StreamOption,
     /// A key inside a prompt.
     PromptKey,
     /// A string inside a prompt, whose length counts as text or not.
@@ -76,6 +78,10 @@ pub(super) struct Collector {
     /// Bytes of prompt text read, decoded.
     pub(super) prompt_bytes: u64,
     pub(super) stream: bool,
+    /// Whether the present option of a stream is the one that follows.
+    is_include_usage: bool,
+    /// Whether a stream is to report its token counts.
+    pub(super) include_usage: bool,
     pub(super) choices: Option<u64>,
 }
 
@@ -106,6 +112,8 @@ impl Collector {
             canonical: CanonicalPrompt::new(prefix_max_bytes),
             prompt_bytes: 0,
             stream: false,
+            is_include_usage: false,
+            include_usage: false,
             choices: None,
         }
     }
@@ -162,6 +170,7 @@ impl Collector {
                 self.model_reading = ModelReading::Absent;
             }
             Member::Stream => self.stream = false,
+            Member::StreamOptions => self.include_usage = false,
             Member::CacheSalt => self.cache_salt.clear(),
             Member::User => {
                 self.user.clear();
@@ -191,6 +200,7 @@ impl Collector {
             Member::Choices => self.choices = limit,
             Member::Model
             | Member::Stream
+            | Member::StreamOptions
             | Member::CacheSalt
             | Member::User
             | Member::Prompt
@@ -256,6 +266,9 @@ impl Events for Collector {
         if depth == 1 {
             self.key.clear();
             self.sink = Sink::Key;
+        } else if depth == 2 && self.member == Member::StreamOptions {
+            self.key.clear();
+            self.sink = Sink::StreamOption;
         } else if self.emits() {
             self.key.clear();
             self.key_mark = self.canonical.mark();
@@ -267,6 +280,9 @@ impl Events for Collector {
     fn key_end(&mut self, depth: u16, at: u64) {
         match self.sink {
             Sink::Key => self.begin_member(at),
+            Sink::StreamOption => {
+                self.is_include_usage = self.key.whole() == Some(b"include_usage");
+            }
             Sink::PromptKey => {
                 self.prompt_key = PromptKey::named(self.key.whole().unwrap_or_default());
                 if self.prompt_key == PromptKey::Hint {
@@ -343,6 +359,7 @@ impl Events for Collector {
             }
             Sink::Nowhere
             | Sink::Key
+            | Sink::StreamOption
             | Sink::PromptKey
             | Sink::PromptText { .. }
             | Sink::Model
@@ -354,8 +371,12 @@ impl Events for Collector {
 
     fn literal(&mut self, depth: u16, literal: Literal) {
         self.begin_not_a_string(depth);
-        if depth == 1 && self.member == Member::Stream {
-            self.stream = literal == Literal::True;
+        match (depth, self.member) {
+            (1, Member::Stream) => self.stream = literal == Literal::True,
+            (2, Member::StreamOptions) if self.is_include_usage => {
+                self.include_usage = literal == Literal::True;
+            }
+            _ => {}
         }
         if self.emits() {
             self.canonical.tag(Tag::Word);
@@ -379,7 +400,7 @@ impl Events for Collector {
                 self.canonical.push_decoded(text);
                 self.key.push(text);
             }
-            Sink::Key => self.key.push(text),
+            Sink::Key | Sink::StreamOption => self.key.push(text),
             Sink::Model => self.model_text.push(text),
             Sink::CacheSalt => self.cache_salt.push(text),
             Sink::User => self.user.push(text),

@@ -82,6 +82,9 @@ pub struct Learned {
     /// How many answers were asked for (`n`), at least 1. `facts.max_tokens` is the limit of all of
     /// them together.
     pub choices: u64,
+    /// Whether a streamed answer is asked for that reports its token counts
+    /// (`stream_options.include_usage`), as far as the body was read.
+    pub reports_usage: bool,
     /// A hash of the body's `user`, if it named one before the scan ended: the same for everybody who
     /// reads the same string. For session affinity where that is configured.
     pub user_hash: Option<u64>,

@@ -8,6 +8,8 @@ pub(super) enum Member {
     Model,
     /// Whether a streamed answer is asked for.
     Stream,
+    /// What a streamed answer is to report.
+    StreamOptions,
     /// The output limit of completions, chat and Anthropic messages.
     MaxTokens,
     /// The newer output limit of chat, which wins over the older one.
@@ -36,6 +38,7 @@ impl Member {
         match key {
             b"model" => Self::Model,
             b"stream" => Self::Stream,
+            b"stream_options" => Self::StreamOptions,
             b"max_tokens" => Self::MaxTokens,
             b"max_completion_tokens" => Self::MaxCompletionTokens,
             b"max_output_tokens" => Self::MaxOutputTokens,

@@ -106,6 +106,7 @@ impl BodyScanner {
             model_certain: complete && facts.model.is_some(),
             model_repeated: self.collector.model_repeated(),
             choices: if readable { choices } else { 1 },
+            reports_usage: facts.stream && self.collector.include_usage,
             user_hash: readable
                 .then(|| self.collector.user().map(|user| xxh64(user, 0)))
                 .flatten(),

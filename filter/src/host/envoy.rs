@@ -5,7 +5,10 @@ use std::hash::{BuildHasher, RandomState};
 use proxy_wasm::hostcalls;
 
 use super::{Host, MetricId, MetricKind, QueueId, Refused, Shared, StreamToken, WriteError};
-use crate::abi::{self, Buffer, Map};
+use crate::{
+    abi::{self, Buffer, Map},
+    headers::HeaderMap,
+};
 
 /// The status of the ABI for a lost race on a shared value.
 const CAS_MISMATCH: u32 = 8;
@@ -34,6 +37,10 @@ impl Host for EnvoyHost {
         }
     }
 
+    fn request_headers(&self) -> HeaderMap {
+        HeaderMap::new(abi::headers(Map::RequestHeaders))
+    }
+
     fn request_header(&self, name: &str) -> Option<Vec<u8>> {
         abi::header(Map::RequestHeaders, name)
     }
@@ -48,6 +55,10 @@ impl Host for EnvoyHost {
 
     fn request_body(&self, start: usize, length: usize) -> Vec<u8> {
         abi::buffer(Buffer::RequestBody, start, length)
+    }
+
+    fn response_body(&self, start: usize, length: usize) -> Vec<u8> {
+        abi::buffer(Buffer::ResponseBody, start, length)
     }
 
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {

@@ -146,7 +146,7 @@ fn with_all_slots_taken_a_worker_still_counts_for_itself() {
     );
     assert_eq!(
         envoy.keys().len(),
-        slots::IN_FLIGHT_SLOTS + 1,
+        2 * slots::IN_FLIGHT_SLOTS + 2,
         "no key was added"
     );
     envoy.advance_ms(EXPIRY_MS);
@@ -155,6 +155,49 @@ fn with_all_slots_taken_a_worker_still_counts_for_itself() {
         late.table.slot.is_some(),
         "it claims one as soon as there is one"
     );
+}
+
+#[test]
+fn only_what_others_wait_for_is_published_at_once() {
+    let envoy = FakeEnvoy::new();
+    let mut a = Vm::new(&envoy, 1);
+    let published = |envoy: &FakeEnvoy| {
+        let value = envoy.peek("zerohop/v1/in-flight/00").unwrap();
+        let table = in_flight::decode(&value).unwrap();
+        table.loads.first().map_or(0, |(_, load)| load.requests)
+    };
+    let change = |vm: &mut Vm, sent: bool, alone: bool| {
+        let change = if sent {
+            vm.ledger.begin(id(1), 10, 10);
+            Change::Sent
+        } else {
+            assert!(vm.ledger.end(id(1), 10, Some(10)));
+            Change::Freed
+        };
+        let now = vm.host.now();
+        vm.table.changed(&vm.host, &vm.ledger, now, change, alone);
+    };
+    change(&mut a, true, true);
+    assert_eq!(published(&envoy), 1, "the first claims the slot");
+    change(&mut a, true, true);
+    assert_eq!(published(&envoy), 1, "nobody looks");
+    envoy.advance_ms(ALONE_MS);
+    change(&mut a, true, true);
+    assert_eq!(published(&envoy), 3);
+    change(&mut a, true, false);
+    assert_eq!(
+        published(&envoy),
+        4,
+        "another worker may send to the same place"
+    );
+    change(&mut a, false, false);
+    assert_eq!(published(&envoy), 4, "it looks at most once a millisecond");
+    envoy.advance_ms(REFRESH_MS);
+    change(&mut a, false, false);
+    assert_eq!(published(&envoy), 2);
+    change(&mut a, false, true);
+    a.tick();
+    assert_eq!(published(&envoy), 1, "nothing waits longer than a tick");
 }
 
 #[test]

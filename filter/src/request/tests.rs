@@ -1,3 +1,7 @@
+use picker::{
+    Decision, Entropy, Estimate, InFlight, Reason,
+    policy::{Policy, Round},
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -364,6 +368,193 @@ fn any_byte_in_any_header_that_is_read_is_survived() {
     assert_eq!(rig.in_flight(), 0);
 }
 
+/// Expects the first token of every request after so many milliseconds; the first member is the best.
+struct Expecting(f32);
+
+impl Policy for Expecting {
+    fn decide(&mut self, round: &Round<'_>, _: &mut dyn Entropy) -> Decision {
+        let all = 0..round.view.endpoints.len();
+        Decision::new(Reason::BestScore, all).expecting(Estimate {
+            prompt_tokens: 40,
+            uncached_tokens: 30,
+            ttft_ms: self.0,
+            total_ms: 2.0 * self.0,
+        })
+    }
+}
+
+impl Rig {
+    fn expecting(ttft_ms: f32) -> Self {
+        let rig = Self::new("");
+        let mut worker = rig.root.worker().unwrap().borrow_mut();
+        worker.use_policy(0, Box::new(Expecting(ttft_ms)));
+        drop(worker);
+        rig
+    }
+
+    fn ask(&self, body: &[u8]) -> (u32, Request) {
+        let (context, mut request) = self.json();
+        request.on_request_headers(&self.host, false);
+        let size = self.host.buffer(context, body);
+        request.on_request_body(&self.host, size, true);
+        self.host.pass_headers_on(context);
+        (context, request)
+    }
+
+    fn answer(&self, context: u32, request: &mut Request, status: &[u8], by: &str) {
+        self.host.enter(context);
+        self.host.respond_with(context, status, Some(by.as_bytes()));
+        request.on_response_headers(&self.host);
+    }
+
+    fn chunk(&self, context: u32, request: &mut Request, chunk: &[u8], end: bool) {
+        self.host.enter(context);
+        let size = self.host.chunk(context, chunk);
+        request.on_response_body(&self.host, size, end);
+    }
+
+    fn load(&self) -> InFlight {
+        let worker = self.root.worker().unwrap().borrow();
+        let loads = worker.ledger().iter();
+        loads.fold(InFlight::default(), |sum, (_, load)| sum.plus(load))
+    }
+
+    fn tick(&mut self) {
+        self.root.tick(&self.host);
+    }
+}
+
+const FIRST: &str = "10.0.0.1:80";
+const STREAMED: &[u8] = br#"{"model":"llama","prompt":"hello","stream":true}"#;
+
+#[test]
+fn the_first_chunk_of_a_stream_ends_its_prefill() {
+    let mut rig = Rig::expecting(5.0);
+    let (context, mut request) = rig.ask(STREAMED);
+    assert_eq!(rig.load().prefilling, 1);
+    assert!(rig.load().prefill_tokens > 0);
+    rig.answer(context, &mut request, b"200", FIRST);
+    rig.host.envoy().advance_ms(1_000);
+    rig.tick();
+    assert_eq!(rig.load().prefilling, 1, "neither headers nor time tell");
+    rig.chunk(context, &mut request, b"", false);
+    assert_eq!(rig.load().prefilling, 1, "nothing is no chunk");
+    rig.chunk(context, &mut request, b"data: {}\n\n", false);
+    let load = rig.load();
+    assert_eq!(
+        (load.requests, load.prefilling, load.prefill_tokens),
+        (1, 0, 0)
+    );
+    assert!(load.tokens > 0);
+    rig.chunk(context, &mut request, b"data: {}\n\n", true);
+    request.on_log(&rig.host);
+    assert_eq!(rig.load(), InFlight::default());
+}
+
+#[test]
+fn the_prefill_of_a_document_ends_when_it_should_or_when_it_comes() {
+    let mut rig = Rig::expecting(50.0);
+    let (context, mut request) = rig.ask(BODY);
+    let (_, mut aborted) = rig.ask(BODY);
+    assert_eq!(rig.load().prefilling, 2);
+    rig.host.envoy().advance_ms(49);
+    rig.tick();
+    assert_eq!(rig.load().prefilling, 2);
+    aborted.on_log(&rig.host);
+    assert_eq!(rig.load().prefilling, 1);
+    rig.host.envoy().advance_ms(1);
+    rig.tick();
+    let load = rig.load();
+    assert_eq!(
+        (load.requests, load.prefilling, load.prefill_tokens),
+        (1, 0, 0)
+    );
+    rig.answer(context, &mut request, b"200", FIRST);
+    request.on_log(&rig.host);
+    assert_eq!(rig.load(), InFlight::default());
+    // Sooner than predicted.
+    let (context, mut request) = rig.ask(BODY);
+    rig.answer(context, &mut request, b"200", FIRST);
+    assert_eq!(rig.load().prefilling, 0);
+    // Without a prediction.
+    let rig = Rig::expecting(0.0);
+    let (context, mut request) = rig.ask(BODY);
+    rig.host.envoy().advance_ms(100_000);
+    assert_eq!(rig.load().prefilling, 1);
+    rig.answer(context, &mut request, b"200", FIRST);
+    assert_eq!(rig.load().prefilling, 0);
+}
+
+#[test]
+fn a_pick_sees_the_prefills_that_should_be_over_by_now() {
+    let rig = Rig::expecting(50.0);
+    let (_, _request) = rig.ask(BODY);
+    rig.host.envoy().advance_ms(50);
+    let (_, _other) = rig.ask(BODY);
+    assert_eq!(rig.load().prefilling, 1, "its own");
+}
+
+#[test]
+fn a_retry_takes_its_prefill_along() {
+    for (status, chunks, prefilling) in [(&b"200"[..], 0, 1), (b"200", 1, 0)] {
+        let rig = Rig::expecting(5_000.0);
+        let (context, mut request) = rig.ask(STREAMED);
+        if chunks > 0 {
+            // Not in Envoy, but the ledger must not depend on that.
+            rig.chunk(context, &mut request, b"data: {}", false);
+        }
+        rig.answer(context, &mut request, status, "10.0.0.2:80");
+        let load = rig.load();
+        assert_eq!((load.requests, load.prefilling), (1, prefilling));
+        request.on_log(&rig.host);
+        assert_eq!(rig.load(), InFlight::default());
+    }
+}
+
+#[test]
+fn the_upstreams_address_is_looked_up_only_when_it_can_be_another() {
+    let rig = Rig::expecting(5.0);
+    let serve = |used: &str, attempts: u64| {
+        let (context, mut request) = rig.ask(BODY);
+        let path = ["upstream", "request_attempt_count"];
+        rig.host
+            .property_of(context, &path, &attempts.to_le_bytes());
+        rig.answer(context, &mut request, b"200", used);
+        request.on_log(&rig.host);
+        rig.metric("zerohop_attempts_total.event.moved")
+    };
+    assert_eq!(
+        serve("10.0.0.2:80", 1),
+        1,
+        "not known yet whether Envoy has the first"
+    );
+    assert_eq!(serve("10.0.0.2:80", 1), 2, "it has not");
+    assert_eq!(serve(FIRST, 1), 2, "it has");
+    assert_eq!(serve("10.0.0.2:80", 1), 2, "not looked at");
+    assert_eq!(serve("10.0.0.2:80", 2), 3, "a retry");
+    rig.host.envoy().advance_ms(1_000);
+    assert_eq!(serve("10.0.0.2:80", 1), 4, "it has been a while");
+}
+
+#[test]
+fn what_the_engine_says_of_the_prompt_is_counted() {
+    let rig = Rig::expecting(5.0);
+    let (context, mut request) = rig.ask(BODY);
+    rig.answer(context, &mut request, b"200", FIRST);
+    let answer = br#"{"usage":{"prompt_tokens":80,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":16}}}"#;
+    rig.chunk(context, &mut request, answer, true);
+    request.on_log(&rig.host);
+    let tokens = |kind| rig.metric(&format!("zerohop_prefix_tokens_total.pool.p.kind.{kind}"));
+    assert_eq!(tokens("prompt"), 80);
+    assert_eq!(tokens("cached"), 16);
+    // Of an answer that did not come to its end nothing is learned.
+    let (context, mut request) = rig.ask(BODY);
+    rig.answer(context, &mut request, b"200", FIRST);
+    rig.chunk(context, &mut request, answer, false);
+    request.on_log(&rig.host);
+    assert_eq!(tokens("prompt"), 80);
+}
+
 /// One thing that Envoy may do with one of a few streams, in any order.
 #[derive(Debug, Clone)]
 enum Event {
@@ -381,8 +572,13 @@ enum Event {
         status: Vec<u8>,
         upstream: Option<u8>,
     },
+    Chunk {
+        bytes: Vec<u8>,
+        end: bool,
+    },
     Log,
     Time(u64),
+    Tick,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -391,6 +587,7 @@ fn event() -> impl Strategy<Value = Event> {
         (
             prop_oneof![
                 Just(BODY.to_vec()),
+                Just(STREAMED.to_vec()),
                 proptest::collection::vec(any::<u8>(), 0..64)
             ],
             proptest::option::of(0usize..200),
@@ -411,8 +608,14 @@ fn event() -> impl Strategy<Value = Event> {
             proptest::option::of(0u8..6)
         )
             .prop_map(|(status, upstream)| Event::Response { status, upstream }),
+        (
+            proptest::collection::vec(any::<u8>(), 0..100),
+            any::<bool>()
+        )
+            .prop_map(|(bytes, end)| Event::Chunk { bytes, end }),
         Just(Event::Log),
         (0u64..5_000).prop_map(Event::Time),
+        Just(Event::Tick),
     ]
 }
 
@@ -425,9 +628,20 @@ proptest! {
     fn every_order_of_callbacks_releases_exactly_once(
         events in proptest::collection::vec((0usize..4, event()), 0..60)
     ) {
-        let rig = Rig::new(r#", "body": {"cap_bytes": 50}"#);
+        let mut rig = Rig::new(r#", "body": {"cap_bytes": 50}"#);
+        let policy = Box::new(Expecting(1_000.0));
+        rig.root.worker().unwrap().borrow_mut().use_policy(0, policy);
         let mut streams: Vec<_> = (0..4).map(|_| rig.json()).collect();
         for (index, event) in events {
+            // The ledger says what the requests say, after every event.
+            let counted = streams.iter().filter_map(|(_, request)| request.routed.as_ref());
+            let counted = counted.filter(|routed| routed.choice.counted().is_some());
+            let prefilling = counted.clone().filter(|routed| routed.choice.is_prefilling());
+            let tokens = |routed: &Routed| u64::from(routed.choice.estimate().uncached_tokens);
+            let load = rig.load();
+            prop_assert_eq!(load.requests as usize, counted.count());
+            prop_assert_eq!(load.prefilling as usize, prefilling.clone().count());
+            prop_assert_eq!(load.prefill_tokens, prefilling.map(tokens).sum::<u64>());
             let (context, request) = &mut streams[index];
             rig.host.enter(*context);
             let flow = match event {
@@ -449,6 +663,15 @@ proptest! {
                     request.on_response_headers(&rig.host);
                     continue;
                 }
+                Event::Chunk { bytes, end } => {
+                    let size = rig.host.chunk(*context, &bytes);
+                    request.on_response_body(&rig.host, size, end);
+                    continue;
+                }
+                Event::Tick => {
+                    rig.tick();
+                    continue;
+                }
                 Event::Log => {
                     request.on_log(&rig.host);
                     continue;
@@ -466,6 +689,7 @@ proptest! {
             rig.host.enter(*context);
             request.on_log(&rig.host);
         }
-        prop_assert_eq!(rig.in_flight(), 0);
+        prop_assert_eq!(rig.load(), InFlight::default());
+        prop_assert!(rig.root.worker().unwrap().borrow().ledger().is_empty());
     }
 }

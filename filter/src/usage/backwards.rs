@@ -136,7 +136,7 @@ fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Whether a quote that follows `bytes` is escaped; `None` when what could tell lies before them.
 fn is_escaped(bytes: &[u8]) -> Option<bool> {
     let other = bytes.iter().rposition(|byte| *byte != b'\\')?;
-    Some((bytes.len() - other) % 2 == 0)
+    Some((bytes.len() - other).is_multiple_of(2))
 }
 
 const fn is_scalar(byte: u8) -> bool {

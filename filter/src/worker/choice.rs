@@ -1,25 +1,41 @@
-//! A counted request: who was chosen, and where it counts now.
+//! A counted request: who was chosen, what was expected, and where it counts now.
 
-use picker::EndpointId;
+use picker::{EndpointId, Estimate, PrefixNote};
+
+use super::prefill::Prefill;
 
 /// The first choice of a routed request and the endpoint that carries its count. Not `Clone`: one
 /// count, one release.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[must_use = "a choice that is not released leaves its count behind"]
 pub struct Choice {
     pool: usize,
     first: EndpointId,
     counted: Option<EndpointId>,
-    tokens: u32,
+    estimate: Estimate,
+    prompt_bytes: u64,
+    /// What was noted about the prompt at the first choice; as many hashes as the configuration
+    /// allows for a prompt.
+    note: PrefixNote,
+    /// Where it waits for its first token, if it does: at `counted`.
+    prefill: Prefill,
 }
 
 impl Choice {
-    pub(super) const fn new(pool: usize, first: EndpointId, tokens: u32) -> Self {
+    pub(super) fn new(
+        pool: usize,
+        estimate: Estimate,
+        prompt_bytes: u64,
+        note: PrefixNote,
+    ) -> Self {
         Self {
             pool,
-            first,
-            counted: Some(first),
-            tokens,
+            first: note.endpoint,
+            counted: None,
+            estimate,
+            prompt_bytes,
+            note,
+            prefill: Prefill::default(),
         }
     }
 
@@ -35,22 +51,49 @@ impl Choice {
         self.first
     }
 
-    /// The request's estimated prompt tokens.
+    /// What was expected at the first choice.
     #[must_use]
-    pub const fn tokens(&self) -> u32 {
-        self.tokens
+    pub const fn estimate(&self) -> Estimate {
+        self.estimate
     }
 
-    /// Notes that the count belongs to another endpoint now (none when it left the pool) and
-    /// returns the one that carried it.
-    pub(super) const fn move_to(&mut self, endpoint: Option<EndpointId>) -> Option<EndpointId> {
-        let before = self.counted;
-        self.counted = endpoint;
-        before
+    /// Bytes of the prompt.
+    #[must_use]
+    pub const fn prompt_bytes(&self) -> u64 {
+        self.prompt_bytes
     }
 
-    /// The endpoint to release.
-    pub(super) const fn into_counted(self) -> Option<EndpointId> {
+    /// The endpoint that carries the count; none when the one that served left the pool.
+    #[must_use]
+    pub const fn counted(&self) -> Option<EndpointId> {
         self.counted
+    }
+
+    /// Whether its first token is still waited for.
+    #[must_use]
+    pub fn is_prefilling(&self) -> bool {
+        self.prefill.get().is_some()
+    }
+
+    /// What was noted about the prompt.
+    #[must_use]
+    pub const fn note(&self) -> &PrefixNote {
+        &self.note
+    }
+
+    /// The note for another endpoint, where the request went instead.
+    pub(super) fn note_at(&self, endpoint: EndpointId) -> PrefixNote {
+        PrefixNote {
+            endpoint,
+            ..self.note.clone()
+        }
+    }
+
+    pub(super) const fn prefill(&self) -> &Prefill {
+        &self.prefill
+    }
+
+    pub(super) const fn count_at(&mut self, endpoint: Option<EndpointId>) {
+        self.counted = endpoint;
     }
 }

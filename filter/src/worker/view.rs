@@ -24,6 +24,9 @@ use crate::{
 
 /// The generation of members that only the configuration names.
 pub const SEED_GENERATION: u64 = 0;
+/// How long an endpoint that served is taken to be one that Envoy's cluster has, in milliseconds; a new
+/// state of the pool ends it too.
+const CONFIRMED_MS: u64 = 1_000;
 
 /// The copy.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub struct View {
     own: Vec<InFlight>,
     others: Vec<InFlight>,
     local: Vec<LocalState>,
+    /// When the endpoint was last seen to serve what was sent to it first.
+    confirmed: Vec<Option<Millis>>,
 }
 
 /// What a look at the slot brought.
@@ -93,6 +98,7 @@ impl View {
             own: Vec::new(),
             others: Vec::new(),
             local: Vec::new(),
+            confirmed: Vec::new(),
         };
         view.replace_endpoints(members.iter().map(seed).collect());
         view
@@ -157,6 +163,7 @@ impl View {
         self.own = vec![InFlight::default(); count];
         self.others = vec![InFlight::default(); count];
         self.local = vec![LocalState::default(); count];
+        self.confirmed = vec![None; count];
     }
 
     /// Takes all counts over anew.
@@ -218,6 +225,24 @@ impl View {
             .zip(counts)
             .map(|(endpoint, (own, others))| (endpoint.id, own.plus(*others)))
             .filter(|(_, load)| load.requests > 0)
+    }
+
+    /// Whether the endpoint served of late what was sent to it. That of every second or so is looked
+    /// up, because Envoy sends a request elsewhere when its cluster does not have the endpoint.
+    #[must_use]
+    pub fn is_confirmed(&self, endpoint: EndpointId, now: Millis) -> bool {
+        let confirmed = self
+            .index(endpoint.address)
+            .and_then(|index| *self.confirmed.get(index)?);
+        confirmed.is_some_and(|confirmed| now.since(confirmed) < CONFIRMED_MS)
+    }
+
+    /// Notes that the endpoint served what was sent to it.
+    pub fn confirm(&mut self, endpoint: EndpointId, now: Millis) {
+        let index = self.index(endpoint.address);
+        if let Some(confirmed) = index.and_then(|index| self.confirmed.get_mut(index)) {
+            *confirmed = Some(now);
+        }
     }
 
     fn index(&self, address: SocketAddr) -> Option<usize> {
