@@ -96,5 +96,9 @@ bench-envoy: wasm agent ## Where Envoy's round robin breaks down, and ours at th
 	$(CARGO) build --locked --release -p e2e --bin bench-envoy
 	$(TARGET_DIR)/release/bench-envoy $(if $(QUICK),--quick)
 
+bench-routing: ## Simulate every policy on every workload, judge ours, draw the seed's benchmark
+	$(CARGO) build --locked --release -p routing-sim --bin bench-routing
+	$(TARGET_DIR)/release/bench-routing $(BENCH_ROUTING_OPTIONS)
+
 clean: ## Remove what was built (not what was fetched)
 	$(CARGO) clean

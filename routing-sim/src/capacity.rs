@@ -22,7 +22,7 @@ use crate::{
 /// How exactly [`find`] finds: the two ends of the last interval differ by this share.
 const PRECISION: f64 = 0.01;
 /// The seed of the runs; benchmarks use others.
-const SEED: u64 = 77;
+pub const SEED: u64 = 77;
 
 /// The greatest rate, in requests per second, at which the oracle gives nine in ten requests their
 /// first token within [`SLO_TTFT`], over a minute that begins after a minute of warm-up.

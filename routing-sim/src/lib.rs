@@ -18,6 +18,7 @@ pub mod capacity;
 mod oracle;
 pub mod outcome;
 pub mod profile;
+pub mod report;
 pub mod scenario;
 mod simulation;
 pub mod workload;

@@ -10,9 +10,10 @@
 //! | --- | --- | --- |
 //! | system prompts | 50 of 256 tokens | 40 of 3,000 tokens |
 //! | which one | Zipf, exponent 1 | the same |
-//! | turns | geometric, mean 5, at most 12 | geometric, mean 2, at most 12 |
-//! | question, answer | ShareGPT's prompt and output lengths | the same |
-//! | from an answer to the next question | 1 s and exponential, 4 s on average | the same |
+//! | turns | geometric, mean 4, at most 8 | geometric, mean 2, at most 8 |
+//! | question | log-normal tokens: median 60, sigma 0.8, at most 512 | the same |
+//! | answer | ShareGPT's output lengths | the same |
+//! | from an answer to the next question | 1 s and exponential, 2 s on average | the same |
 //!
 //! Conversations begin as a Poisson process whatever the pool does; inside one the loop is closed:
 //! the next question comes after the answer ended and was read. So a slow pool delays questions, as
@@ -33,7 +34,7 @@ use std::{collections::VecDeque, sync::Arc};
 use hashbrown::HashMap;
 use model_sim::{
     engine::SimTime,
-    lengths::{SHAREGPT_OUTPUT, SHAREGPT_PROMPT},
+    lengths::{Lengths, SHAREGPT_OUTPUT},
 };
 use picker::{Entropy, RequestFacts, SplitMix64};
 
@@ -43,15 +44,21 @@ use super::{
 };
 
 /// The most turns of a conversation.
-const MAX_TURNS: u32 = 12;
+const MAX_TURNS: u32 = 8;
+/// Lengths of questions; those of ShareGPT's first prompts have whole articles among them.
+const QUESTION: Lengths = Lengths {
+    median: 60.0,
+    sigma: 0.8,
+    max: 512,
+};
 /// Seconds that pass at least between an answer and the next question.
 const LEAST_PAUSE: f64 = 1.0;
 /// Mean of the exponential part of that pause, in seconds.
-const MEAN_FURTHER_PAUSE: f64 = 4.0;
+const MEAN_FURTHER_PAUSE: f64 = 2.0;
 /// What an answer is assumed to take before the experiment begins, in seconds.
 const ASSUMED_ANSWER: f64 = 4.0;
 /// Seconds before the start from which on conversations may still be going on.
-const BEFORE: f64 = 180.0;
+const BEFORE: f64 = 120.0;
 
 /// What distinguishes W2 and W2s.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,7 +67,7 @@ pub struct ConversationShape {
     pub system_prompts: u32,
     /// Tokens of each.
     pub system_tokens: u32,
-    /// Mean of the geometric number of turns before it is cut at 12, at least 1.
+    /// Mean of the geometric number of turns before it is cut at 8, at least 1.
     pub mean_turns: f64,
 }
 
@@ -68,7 +75,7 @@ pub struct ConversationShape {
 pub const W2: ConversationShape = ConversationShape {
     system_prompts: 50,
     system_tokens: 256,
-    mean_turns: 5.0,
+    mean_turns: 4.0,
 };
 
 /// W2s: short conversations under a few big system prompts.
@@ -79,7 +86,7 @@ pub const W2S: ConversationShape = ConversationShape {
 };
 
 impl ConversationShape {
-    /// The mean number of turns, with the cut at 12.
+    /// The mean number of turns, with the cut at 8.
     #[must_use]
     pub fn turns(&self) -> f64 {
         let goes_on = 1.0 - 1.0 / self.mean_turns;
@@ -192,7 +199,7 @@ impl Conversation {
         self.turns_left = self.turns_left.checked_sub(1)?;
         let name = self.id << 20 | u64::from(self.turn) << 1;
         self.turn += 1;
-        let question = SHAREGPT_PROMPT.draw(self.entropy.next_u64());
+        let question = QUESTION.draw(self.entropy.next_u64());
         let answer = SHAREGPT_OUTPUT.draw(self.entropy.next_u64());
         let known_bytes = u64::from(self.text.tokens() * BYTES_PER_TOKEN);
         self.text.push_message(name, question);

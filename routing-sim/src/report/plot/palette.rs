@@ -2,13 +2,13 @@
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Style {
+pub(super) struct Style {
     /// The colour, as SVG reads it.
-    pub colour: &'static str,
+    pub(super) colour: &'static str,
     /// The dash pattern, empty for a solid line.
-    pub dash: &'static str,
+    pub(super) dash: &'static str,
     /// The width in pixels.
-    pub width: f64,
+    pub(super) width: f64,
 }
 
 /// Okabe and Ito's colours for all kinds of colour vision, but for their yellow, which cannot be
@@ -36,7 +36,7 @@ const fn style(colour: &'static str, dash: &'static str, width: f64) -> Style {
 }
 
 /// The look of the policy called `name`, the same in all pictures; unknown ones are thin and grey.
-pub fn of_policy(name: &str) -> Style {
+pub(super) fn of_policy(name: &str) -> Style {
     STYLES
         .iter()
         .find(|(policy, _)| *policy == name)

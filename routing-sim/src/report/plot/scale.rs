@@ -2,7 +2,7 @@
 
 /// How values are spread over an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spread {
+pub(super) enum Spread {
     /// Equal differences take equal room.
     Linear,
     /// Equal ratios take equal room. Values must be greater than 0.
@@ -11,7 +11,7 @@ pub enum Spread {
 
 /// A stretch of values and how it is spread.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
+pub(super) struct Scale {
     low: f64,
     high: f64,
     spread: Spread,
@@ -22,7 +22,7 @@ const STEPS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
 
 impl Scale {
     /// The scale from 0 to a round number that is not below any of `values`.
-    pub fn linear(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn linear(values: impl Iterator<Item = f64>) -> Self {
         let high = values.filter(|value| value.is_finite()).fold(0.0, f64::max);
         let high = if high > 0.0 { high } else { 1.0 };
         let step = step(high);
@@ -34,7 +34,7 @@ impl Scale {
     }
 
     /// The scale exactly from `low` to `high`; an empty stretch becomes 1 wide.
-    pub fn between(low: f64, high: f64) -> Self {
+    pub(super) fn between(low: f64, high: f64) -> Self {
         Scale {
             low,
             high: if high > low { high } else { low + 1.0 },
@@ -43,7 +43,7 @@ impl Scale {
     }
 
     /// The scale over all of `values` that are greater than 0, out to numbers that get a label.
-    pub fn logarithmic(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn logarithmic(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
         for value in values.filter(|value| *value > 0.0 && value.is_finite()) {
             low = low.min(value);
@@ -65,7 +65,7 @@ impl Scale {
 
     /// Where `value` lies: 0 at the low end, 1 at the high end, never outside. `None` when it is no
     /// number.
-    pub fn place(&self, value: f64) -> Option<f64> {
+    pub(super) fn place(&self, value: f64) -> Option<f64> {
         let place = match self.spread {
             Spread::Linear => (value - self.low) / (self.high - self.low),
             Spread::Logarithmic => {
@@ -76,7 +76,7 @@ impl Scale {
     }
 
     /// The values to label, in order.
-    pub fn ticks(&self) -> Vec<f64> {
+    pub(super) fn ticks(&self) -> Vec<f64> {
         match self.spread {
             Spread::Linear => {
                 let step = step(self.high - self.low);
@@ -132,7 +132,7 @@ fn round(value: f64, up: bool) -> f64 {
 }
 
 /// A label for a tick: no more digits than it needs.
-pub fn label(value: f64) -> String {
+pub(super) fn label(value: f64) -> String {
     let digits = if value == 0.0 {
         0
     } else {

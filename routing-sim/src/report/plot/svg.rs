@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// Where a text's point lies in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anchor {
+pub(super) enum Anchor {
     /// At its beginning.
     Start,
     /// In its middle.
@@ -15,13 +15,13 @@ pub enum Anchor {
 
 /// An SVG document under construction; lengths are pixels, the origin is at the top left.
 #[derive(Debug)]
-pub struct Svg {
+pub(super) struct Svg {
     text: String,
 }
 
 impl Svg {
     /// An empty white sheet. `title` is what a screen reader says.
-    pub fn new(width: f64, height: f64, title: &str) -> Self {
+    pub(super) fn new(width: f64, height: f64, title: &str) -> Self {
         let mut svg = Svg {
             text: String::new(),
         };
@@ -36,7 +36,7 @@ impl Svg {
     }
 
     /// A straight thin line.
-    pub fn rule(&mut self, from: (f64, f64), to: (f64, f64), colour: &str) {
+    pub(super) fn rule(&mut self, from: (f64, f64), to: (f64, f64), colour: &str) {
         self.put(format_args!(
             "<line x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\" stroke=\"{}\"/>",
             from.0,
@@ -48,7 +48,7 @@ impl Svg {
     }
 
     /// A line through `points`.
-    pub fn line(&mut self, points: &[(f64, f64)], colour: &str, width: f64, dash: &str) {
+    pub(super) fn line(&mut self, points: &[(f64, f64)], colour: &str, width: f64, dash: &str) {
         let mut path = String::new();
         for (x, y) in points {
             if !path.is_empty() {
@@ -69,7 +69,7 @@ impl Svg {
     }
 
     /// A dot.
-    pub fn dot(&mut self, at: (f64, f64), radius: f64, colour: &str) {
+    pub(super) fn dot(&mut self, at: (f64, f64), radius: f64, colour: &str) {
         self.put(format_args!(
             "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{}\"/>",
             at.0,
@@ -79,7 +79,7 @@ impl Svg {
     }
 
     /// A text of `size` pixels.
-    pub fn text(&mut self, at: (f64, f64), size: f64, anchor: Anchor, text: &str) {
+    pub(super) fn text(&mut self, at: (f64, f64), size: f64, anchor: Anchor, text: &str) {
         self.put(format_args!(
             "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"{size}\" text-anchor=\"{}\" \
              fill=\"#222222\">{}</text>",
@@ -91,7 +91,7 @@ impl Svg {
     }
 
     /// A text that is read from the bottom to the top, its middle at `at`.
-    pub fn text_upwards(&mut self, at: (f64, f64), size: f64, text: &str) {
+    pub(super) fn text_upwards(&mut self, at: (f64, f64), size: f64, text: &str) {
         self.put(format_args!(
             "<text transform=\"translate({:.1} {:.1}) rotate(-90)\" font-size=\"{size}\" \
              text-anchor=\"middle\" fill=\"#222222\">{}</text>",
@@ -102,7 +102,7 @@ impl Svg {
     }
 
     /// The whole document.
-    pub fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> String {
         self.text.push_str("</svg>\n");
         self.text
     }
@@ -125,11 +125,11 @@ impl Anchor {
 
 fn append(text: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
-    drop(text.write_fmt(what));
+    text.write_fmt(what).unwrap_or_default();
 }
 
 /// `text` with what means something in XML written so that it means itself.
-pub fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
