@@ -33,11 +33,16 @@ pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
     pub(super) fn new(kind: Kind, content_bytes: usize) -> Self {
-        let mut bytes = Vec::with_capacity(FRAME_BYTES.saturating_add(content_bytes));
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[kind as u8, LAYOUT, 0, 0]);
-        bytes.extend_from_slice(&[0; 4]);
-        Self(bytes)
+        Self::reusing(Vec::new(), kind, content_bytes)
+    }
+
+    /// A writer into the memory of `buffer`, whose content is dropped.
+    pub(super) fn reusing(mut buffer: Vec<u8>, kind: Kind, content_bytes: usize) -> Self {
+        let [m0, m1, m2, m3] = MAGIC;
+        buffer.clear();
+        buffer.reserve(FRAME_BYTES.saturating_add(content_bytes));
+        buffer.extend_from_slice(&[m0, m1, m2, m3, kind as u8, LAYOUT, 0, 0, 0, 0, 0, 0]);
+        Self(buffer)
     }
 
     /// Part of a value's content, without a frame.
@@ -80,28 +85,30 @@ impl Writer {
         self.u32(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
+    /// A count that became known only after the `content_offset` where it was written.
+    pub(super) fn count_at(&mut self, content_offset: usize, count: usize) {
+        let at = HEADER_BYTES.saturating_add(content_offset);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if let Some(field) = self.0.get_mut(at..at.saturating_add(4)) {
+            field.copy_from_slice(&count.to_le_bytes());
+        }
+    }
+
     /// 16 bytes address (IPv4: 4 and 12 zeros), 2 port, 1 family (4 or 6), 1 zero, 8 generation.
     pub(super) fn id(&mut self, id: EndpointId) {
-        let (octets, family) = match id.address.ip() {
-            IpAddr::V4(ip) => {
-                let [a, b, c, d] = ip.octets();
-                ([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 4)
-            }
-            IpAddr::V6(ip) => (ip.octets(), 6),
-        };
-        self.bytes(&octets);
-        self.u16(id.address.port());
-        self.u8(family);
-        self.u8(0);
-        self.u64(id.generation);
+        self.bytes(words_of_id(id).as_flattened());
     }
 
     /// 4 bytes requests, 4 prefilling, 8 tokens, 8 prefill tokens.
     pub(super) fn load(&mut self, load: InFlight) {
-        self.u32(load.requests);
-        self.u32(load.prefilling);
-        self.u64(load.tokens);
-        self.u64(load.prefill_tokens);
+        self.bytes(words_of_load(load).as_flattened());
+    }
+
+    /// An id and a load behind it, at once.
+    pub(super) fn loaded_id(&mut self, id: EndpointId, load: InFlight) {
+        let [a, b, c, d, e, f, g] = words_of_id(id);
+        let [h, i, j, k, l, m] = words_of_load(load);
+        self.bytes([a, b, c, d, e, f, g, h, i, j, k, l, m].as_flattened());
     }
 
     /// The finished value: length filled in, checksum appended.
@@ -115,6 +122,35 @@ impl Writer {
         self.u64(checksum);
         self.0
     }
+}
+
+type Word = [u8; 4];
+
+/// Whole words in arrays, so that they are written with one check of the capacity.
+const fn words_of_id(id: EndpointId) -> [Word; ID_BYTES / 4] {
+    let (words, family) = match id.address.ip() {
+        IpAddr::V4(ip) => ([ip.octets(), [0; 4], [0; 4], [0; 4]], 4),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = ip.octets();
+            ([[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]], 6)
+        }
+    };
+    let [a, b, c, d] = words;
+    let [low, high] = id.address.port().to_le_bytes();
+    let [e, f] = words_of(id.generation);
+    [a, b, c, d, [low, high, family, 0], e, f]
+}
+
+const fn words_of_load(load: InFlight) -> [Word; LOAD_BYTES / 4] {
+    let [c, d] = words_of(load.tokens);
+    let [e, f] = words_of(load.prefill_tokens);
+    let [a, b] = [load.requests.to_le_bytes(), load.prefilling.to_le_bytes()];
+    [a, b, c, d, e, f]
+}
+
+const fn words_of(value: u64) -> [Word; 2] {
+    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+    [[a, b, c, d], [e, f, g, h]]
 }
 
 /// Reads the content of one framed value, front to back.
@@ -261,11 +297,10 @@ impl<'a> Reader<'a> {
         let port = self.u16(FIELD)?;
         let [family, zero] = self.array(FIELD)?;
         let generation = self.u64(FIELD)?;
-        let ip = match (family, octets) {
-            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) => {
-                Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
-            }
-            (6, octets) => Some(IpAddr::V6(Ipv6Addr::from(octets))),
+        let ip = match (family, u32::try_from(u128::from_le_bytes(octets))) {
+            // Bytes that follow the address of 4 are zero.
+            (4, Ok(v4)) => Some(IpAddr::V4(Ipv4Addr::from(v4.to_le_bytes()))),
+            (6, _) => Some(IpAddr::V6(Ipv6Addr::from(octets))),
             _ => None,
         };
         let ip = ip

@@ -19,6 +19,9 @@ use super::{
 /// The most endpoints in one table, over all pools.
 pub const MAX_LOADS: usize = 65_536;
 const ENTRY_BYTES: usize = ID_BYTES + codec::LOAD_BYTES;
+/// Where the number of loads stands in the content.
+const COUNT_AT: usize = 16;
+const HEAD_BYTES: usize = COUNT_AT + 4;
 
 /// What one worker has in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,16 +38,46 @@ pub struct InFlightTable {
 /// The slot's bytes. More than [`MAX_LOADS`] entries make a value that no reader accepts.
 #[must_use]
 pub fn encode(table: &InFlightTable) -> Vec<u8> {
-    let content = 20usize.saturating_add(table.loads.len().saturating_mul(ENTRY_BYTES));
-    let mut writer = Writer::new(Kind::InFlight, content);
-    writer.u64(table.owner);
-    writer.u64(table.beat.0);
-    writer.count(table.loads.len());
+    let mut writer = TableWriter::new(Vec::new(), table.owner, table.beat, table.loads.len());
     for (id, load) in &table.loads {
-        writer.id(*id);
-        writer.load(*load);
+        writer.push(*id, *load);
     }
     writer.seal()
+}
+
+/// Writes a table load by load, without an [`InFlightTable`] and into memory that is used again and
+/// again: a worker does this at every change of its load, twice a request.
+#[derive(Debug)]
+pub struct TableWriter {
+    writer: Writer,
+    count: usize,
+}
+
+impl TableWriter {
+    /// A table without loads, written over the content of `buffer`. There should be as many loads
+    /// as `expected`, so that the memory is asked for only once.
+    #[must_use]
+    pub fn new(buffer: Vec<u8>, owner: u64, beat: Millis, expected: usize) -> Self {
+        let content = HEAD_BYTES.saturating_add(expected.saturating_mul(ENTRY_BYTES));
+        let mut writer = Writer::reusing(buffer, Kind::InFlight, content);
+        writer.u64(owner);
+        writer.u64(beat.0);
+        writer.count(0);
+        Self { writer, count: 0 }
+    }
+
+    /// Adds what one endpoint has in flight.
+    pub fn push(&mut self, endpoint: EndpointId, load: InFlight) {
+        self.count = self.count.saturating_add(1);
+        self.writer.loaded_id(endpoint, load);
+    }
+
+    /// The slot's bytes, in the memory of the buffer.
+    #[must_use]
+    pub fn seal(mut self) -> Vec<u8> {
+        self.writer.count_at(COUNT_AT, self.count);
+        self.writer.seal()
+    }
 }
 
 /// The table in a slot.
@@ -58,8 +91,10 @@ pub fn decode(value: &[u8]) -> Result<InFlightTable, SlotError> {
     let count = reader.count(MAX_LOADS, ENTRY_BYTES, "number of loads")?;
     let mut loads = Vec::with_capacity(count);
     for index in 0..count {
-        let id = reader.id(index)?;
-        loads.push((id, reader.load("load")?));
+        // One bounds check for the whole entry lets the compiler drop those of its fields.
+        let mut entry = reader.part(ENTRY_BYTES, "load")?;
+        let id = entry.id(index)?;
+        loads.push((id, entry.load("load")?));
     }
     reader.finish()?;
     Ok(InFlightTable { owner, beat, loads })

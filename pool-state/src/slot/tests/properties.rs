@@ -4,8 +4,12 @@ use picker::{EndpointId, InFlight, Millis, SplitMix64};
 use proptest::prelude::*;
 
 use super::{
-    hostile::keeps_the_contract, in_flight, in_flight::InFlightTable, lease, lease::Lease, pool,
-    reseal, samples, verdicts, version,
+    hostile::keeps_the_contract,
+    in_flight,
+    in_flight::{InFlightTable, TableWriter},
+    lease,
+    lease::Lease,
+    pool, reseal, samples, verdicts, version,
 };
 use crate::testing::{cases, random_pool};
 
@@ -49,6 +53,11 @@ proptest! {
         loads in prop::collection::vec((any_id(), any_load()), 0..20),
     ) {
         let table = InFlightTable { owner, beat: Millis(beat), loads };
+        let mut writer = TableWriter::new(vec![0xff; 300], owner, table.beat, 3);
+        for (endpoint, load) in &table.loads {
+            writer.push(*endpoint, *load);
+        }
+        prop_assert_eq!(writer.seal(), in_flight::encode(&table), "and into used memory");
         prop_assert_eq!(in_flight::decode(&in_flight::encode(&table)), Ok(table));
     }
 
