@@ -18,7 +18,7 @@ async fn metrics_have_labels_and_their_number_does_not_grow() {
     let admin = rig.envoy.admin();
     let page = admin.get("/stats/prometheus").await.unwrap();
     for series in [
-        r#"zerohop_picks_total{pool="default",reason="best_score"}"#,
+        r#"zerohop_picks_total{pool="default",reason="least_cost"}"#,
         r#"zerohop_in_flight_requests{pool="default"}"#,
         r#"zerohop_endpoints{pool="default"} 3"#,
         r#"zerohop_scans_total{outcome="#,
@@ -77,7 +77,7 @@ async fn the_access_log_says_why_and_nothing_says_what_was_asked() {
     assert_eq!(line["status"], 200);
     let reason = line["reason"].as_str().unwrap_or_default();
     assert!(
-        ["best_score", "prefix_hit", "lora_affinity"].contains(&reason),
+        ["least_cost", "prefix_hit", "lora_affinity"].contains(&reason),
         "{line}"
     );
     let picked = line["picked"].as_str().unwrap();

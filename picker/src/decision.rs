@@ -10,11 +10,13 @@ pub enum Reason {
     PrefixHit,
     /// Fresh signals; the adapter is active there.
     LoraAffinity,
+    /// Fresh signals; the least predicted cost.
+    LeastCost,
     /// Fresh signals; the best mix of queue, KV-cache utilization and running requests.
     BestScore,
-    /// Ageing signals: faded scores with the in-flight ledger in the lead.
+    /// Ageing signals: they fade, the in-flight ledger takes the lead.
     AgeingSignals,
-    /// Expired or unknown signals: the least in-flight requests.
+    /// Expired or unknown signals: the in-flight ledger alone.
     LeastInFlight,
     /// The policy looks at no load (round robin, random).
     Blind,
@@ -30,9 +32,10 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for metric definitions and tests.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::PrefixHit,
         Self::LoraAffinity,
+        Self::LeastCost,
         Self::BestScore,
         Self::AgeingSignals,
         Self::LeastInFlight,
@@ -48,6 +51,7 @@ impl Reason {
         match self {
             Self::PrefixHit => "prefix_hit",
             Self::LoraAffinity => "lora_affinity",
+            Self::LeastCost => "least_cost",
             Self::BestScore => "best_score",
             Self::AgeingSignals => "ageing_signals",
             Self::LeastInFlight => "least_in_flight",

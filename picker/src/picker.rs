@@ -6,7 +6,7 @@ use crate::{
     decision::{Decision, Estimate, Reason},
     endpoint::{Endpoint, EndpointId},
     entropy::Entropy,
-    learn::Completion,
+    learn::{Completion, Learned},
     policy::{self, Policy, Round},
     prefix::{PrefixNote, index::PrefixIndex},
     request::RequestFacts,
@@ -49,6 +49,7 @@ pub struct Picker {
     policy: Box<dyn Policy>,
     roster: Roster,
     index: PrefixIndex,
+    learned: Learned,
     candidates: Vec<u32>,
     matched: Vec<u32>,
 }
@@ -62,6 +63,7 @@ impl Picker {
             policy: policy::build(&config),
             roster: Roster::default(),
             index: PrefixIndex::new(config.prefix),
+            learned: Learned::new(&config.cost),
             candidates: Vec::new(),
             matched: Vec::new(),
         }
@@ -122,6 +124,7 @@ impl Picker {
             slots: self.roster.aligned(),
             matched: &self.matched,
             ladder: &self.config.freshness,
+            learned: &self.learned,
             choices: self.config.choices,
         };
         let decision = self.policy.decide(&round, entropy);
@@ -133,6 +136,7 @@ impl Picker {
         } else {
             decision
         };
+        self.learned.sent(facts, decision.estimate());
         if self.policy.wants_prefix() {
             self.learn_capacity(view.endpoints, first);
         }
@@ -176,15 +180,16 @@ impl Picker {
             self.index.learn(completion.prompt_bytes, tokens);
         }
         let slot = self.roster.slot(completion.endpoint);
-        self.policy.completed(completion, slot);
+        self.learned.completed(completion, slot);
     }
 
     /// Forgets every endpoint that is not in `live`. Call it when the membership changed.
     pub fn retain(&mut self, live: &[Endpoint]) {
-        let (index, policy) = (&mut self.index, &mut self.policy);
+        let (index, policy, learned) = (&mut self.index, &mut self.policy, &mut self.learned);
         self.roster.retain(live, |slot| {
             index.forget(slot);
             policy.forget(slot);
+            learned.forget(slot);
         });
         self.align(live);
     }
@@ -204,15 +209,16 @@ impl Picker {
     }
 }
 
-/// What to count for a request when its policy expects nothing: its prompt, at four bytes a token.
+/// What to count for a request when its policy expects nothing: its prompt without what the first choice
+/// probably holds.
 fn plain_estimate(round: &Round<'_>, first: usize) -> Estimate {
-    let tokens = |bytes: u64| u32::try_from(bytes / 4).unwrap_or(u32::MAX);
-    let position = u32::try_from(first).unwrap_or(u32::MAX);
-    let prompt_tokens = tokens(round.facts.prompt_bytes).saturating_add(1);
-    let cached_tokens = tokens(u64::from(round.matched(position)));
+    let prompt = round.learned.prompt_tokens(round.facts);
+    let matched = u32::try_from(first).map_or(0, |position| round.matched(position));
+    let prompt_tokens = prompt as u32;
+    let uncached_tokens = (prompt - round.learned.tokens(matched.into())) as u32;
     Estimate {
         prompt_tokens,
-        uncached_tokens: prompt_tokens.saturating_sub(cached_tokens).max(1),
+        uncached_tokens: uncached_tokens.clamp(1, prompt_tokens.max(1)),
         ..Estimate::default()
     }
 }

@@ -5,8 +5,8 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 mod pool;
 
-use picker::{Entropy, Picker, PickerConfig, RequestFacts, SplitMix64};
-use pool::Pool;
+use picker::{Entropy, RequestFacts, SplitMix64, policy::PolicyName};
+use pool::{Pool, picker_of};
 
 const WORKERS: u64 = 16;
 const ENGINES: usize = 8;
@@ -48,7 +48,7 @@ fn a_shared_ledger_keeps_the_herd_apart() {
     for seed in 0..20 {
         let mut workers: Vec<_> = (0..WORKERS)
             .map(|worker| {
-                let picker = Picker::new(PickerConfig::default());
+                let picker = picker_of(PolicyName::Scored);
                 (picker, SplitMix64::new(seed * 100 + worker))
             })
             .collect();
@@ -88,7 +88,7 @@ fn a_plain_choice_of_the_least_without_a_ledger_fails_the_same_limit() {
 #[test]
 fn the_policy_itself_fails_it_when_it_is_not_shown_the_ledger() {
     for seed in 0..20 {
-        let mut picker = Picker::new(PickerConfig::default());
+        let mut picker = picker_of(PolicyName::Scored);
         let mut entropy = SplitMix64::new(seed);
         let picks = run(seed, |pool, _| {
             let decision = pool.decide(&mut picker, &RequestFacts::default(), &mut entropy);

@@ -140,7 +140,7 @@ fn wrong_tokens_never_wrap_nor_stay() {
                 ledger.first_token(id(at), tokens);
             }
             _ => {
-                let prefilling = (tokens % 2 == 0).then_some(tokens);
+                let prefilling = tokens.is_multiple_of(2).then_some(tokens);
                 let ended = ledger.end(id(at), tokens, prefilling);
                 assert_eq!(ended, open[at] > 0, "step {step}");
                 open[at] = open[at].saturating_sub(1);

@@ -9,10 +9,10 @@ use picker::{
     Decision, Health, InFlight, Picker, PickerConfig, Reason, RequestFacts, Signal, SplitMix64,
     policy::PolicyName,
 };
-use pool::{Pool, for_model, with_prefix};
+use pool::{Pool, for_model, picker_of, with_prefix};
 
 fn decide(pool: &Pool, facts: &RequestFacts) -> Decision {
-    let mut picker = Picker::new(PickerConfig::default());
+    let mut picker = picker_of(PolicyName::Scored);
     pool.decide(&mut picker, facts, &mut SplitMix64::new(1))
 }
 
@@ -68,7 +68,7 @@ fn the_adapter_is_followed_while_the_load_allows() {
 #[test]
 fn the_cached_prefix_is_followed() {
     let mut pool = Pool::idle(4);
-    let mut picker = Picker::new(PickerConfig::default());
+    let mut picker = picker_of(PolicyName::Scored);
     let mut entropy = SplitMix64::new(1);
     let facts = with_prefix(&[1, 2, 3, 4]);
     pool.decide(&mut picker, &facts, &mut entropy);
@@ -99,7 +99,7 @@ fn the_cached_prefix_is_followed() {
 #[test]
 fn a_cache_size_that_is_learned_late_bounds_what_is_remembered() {
     let mut pool = Pool::idle(1);
-    let mut picker = Picker::new(PickerConfig::default());
+    let mut picker = picker_of(PolicyName::Scored);
     let mut entropy = SplitMix64::new(1);
     let facts = with_prefix(&[1, 2, 3, 4]);
     pool.dispatch(&mut picker, &facts, &mut entropy);
@@ -140,6 +140,7 @@ fn a_shared_prefix_does_not_hold_all_traffic() {
 #[test]
 fn the_operators_weight_divides_the_load() {
     let mut pool = Pool::idle(3);
+    pool.policy = PolicyName::Scored;
     pool.endpoints[1].weight = 2.0;
     let counts = pool.spread(400, &RequestFacts::default(), 3);
     assert!(counts[0].abs_diff(100) <= 5, "{counts:?}");
@@ -205,7 +206,7 @@ fn the_ledger_gains_what_the_signals_lose() {
 fn prefix_affinity_fades_with_the_signals() {
     let mut pool = Pool::idle(3);
     let facts = with_prefix(&[1, 2]);
-    let mut picker = Picker::new(PickerConfig::default());
+    let mut picker = picker_of(PolicyName::Scored);
     let mut entropy = SplitMix64::new(1);
     pool.decide(&mut picker, &facts, &mut entropy);
     picker.dispatched(&facts, pool.endpoints[0].id);
@@ -229,7 +230,7 @@ fn the_count_since_an_old_scrape_fades_too() {
         pool.scrape(at, 0.0, running as f32, 0.5);
         pool.begin(at, running);
     }
-    let mut picker = Picker::new(PickerConfig::default());
+    let mut picker = picker_of(PolicyName::Scored);
     let mut entropy = SplitMix64::new(1);
     let facts = RequestFacts::default();
     assert_eq!(
@@ -295,7 +296,7 @@ fn expired_signals_leave_nothing_but_the_ledger() {
     };
     let mut pool = Pool::idle(3);
     pool.set_lora(0, &["sql"], &[], 4);
-    let mut picker = Picker::new(PickerConfig::default());
+    let mut picker = picker_of(PolicyName::Scored);
     let mut entropy = SplitMix64::new(1);
     pool.decide(&mut picker, &facts, &mut entropy);
     picker.dispatched(&facts, pool.endpoints[0].id);

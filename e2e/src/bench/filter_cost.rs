@@ -159,7 +159,7 @@ impl Bench {
             wire::closed_loop(address, 4, 16, &requests).await.ok();
             let picks = admin.stats("zerohop_picks_total").await.unwrap_or_default();
             let by_signals =
-                |name: &str| name.contains("prefix_hit") || name.contains("best_score");
+                |name: &str| name.contains("prefix_hit") || name.contains("least_cost");
             picks
                 .iter()
                 .any(|(name, count)| by_signals(name) && *count > 0)

@@ -100,7 +100,7 @@ impl Stage {
                     .ok();
                 let picks = admin.stats("zerohop_picks_total").await.unwrap_or_default();
                 let by_signals =
-                    |name: &str| name.ends_with("best_score") || name.ends_with("prefix_hit");
+                    |name: &str| name.ends_with("least_cost") || name.ends_with("prefix_hit");
                 picks
                     .iter()
                     .any(|(name, count)| by_signals(name) && *count > 0)

@@ -33,14 +33,17 @@ pub struct CostConfig {
     pub pressure_weight: f32,
     /// The most that a wait for memory or for a slot adds in this way, in seconds, `0.0..=1000.0`.
     pub pressure_cap_s: f32,
+    /// Prompt tokens of a request whose prompt could not be read, until it was learned, `1.0..=1e7`.
+    pub mean_prompt_tokens: f32,
     /// Generated tokens of a request until it was learned, `1.0..=1e5`.
     pub mean_output_tokens: f32,
-    /// Prompt bytes of a token until it was learned, `0.5..=64.0`.
+    /// Prompt bytes of a token until it was learned, `1.0..=16.0`.
     pub bytes_per_token: f32,
     /// Tokens that are computed however much of the prompt is cached, `1.0..=1e4`: engines match whole
     /// blocks and always compute the last token.
     pub least_uncached_tokens: f32,
-    /// Seconds to load an adapter, `0.0..=60.0`.
+    /// Seconds to load an adapter, `0.0..=60.0`. They delay this request and all that run there, so
+    /// they count once for each.
     pub lora_load_s: f32,
     /// Seconds that a request waits on average for an adapter's slot, `0.0..=600.0`.
     pub lora_wait_s: f32,
@@ -67,6 +70,7 @@ impl Default for CostConfig {
             kv_limit: 0.95,
             pressure_weight: 100.0,
             pressure_cap_s: 20.0,
+            mean_prompt_tokens: 250.0,
             mean_output_tokens: 225.0,
             bytes_per_token: 4.0,
             least_uncached_tokens: 16.0,
@@ -83,7 +87,7 @@ impl Default for CostConfig {
 pub(super) fn check(mut section: Section, mistakes: &mut Vec<String>) -> CostConfig {
     let mut config = CostConfig::default();
     let step = &mut config.step;
-    let fields: [(&'static str, &mut f32, f64, f64); 20] = [
+    let fields: [(&'static str, &mut f32, f64, f64); 21] = [
         ("ttft_weight", &mut config.ttft_weight, 0.0, 1_000.0),
         ("delay_weight", &mut config.delay_weight, 0.0, 100.0),
         ("near_tie", &mut config.near_tie, 0.0, 1.0),
@@ -97,12 +101,18 @@ pub(super) fn check(mut section: Section, mistakes: &mut Vec<String>) -> CostCon
         ("pressure_weight", &mut config.pressure_weight, 0.0, 1e4),
         ("pressure_cap_s", &mut config.pressure_cap_s, 0.0, 1_000.0),
         (
+            "mean_prompt_tokens",
+            &mut config.mean_prompt_tokens,
+            1.0,
+            1e7,
+        ),
+        (
             "mean_output_tokens",
             &mut config.mean_output_tokens,
             1.0,
             1e5,
         ),
-        ("bytes_per_token", &mut config.bytes_per_token, 0.5, 64.0),
+        ("bytes_per_token", &mut config.bytes_per_token, 1.0, 16.0),
         (
             "least_uncached_tokens",
             &mut config.least_uncached_tokens,

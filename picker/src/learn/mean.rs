@@ -3,13 +3,14 @@
 /// How many samples the first guess counts as.
 const GUESS: f32 = 20.0;
 /// How many samples decide once many were seen.
-const MEMORY: f32 = 500.0;
-/// How far from the present mean a sample may lie, as a factor.
-const CLIP: f32 = 16.0;
+const MEMORY: f32 = 200.0;
+/// How far from the present mean a sample may lie, as a factor. Answers' lengths spread widely, so
+/// less would bias their mean; more, and one endpoint that tells nonsense would lead a pool of ten.
+const MOST_SURPRISE: f32 = 4.0;
 
-/// An exponentially weighted mean that begins with a guess.
+/// A running mean that begins with a guess.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mean {
+pub(super) struct Mean {
     value: f32,
     weight: f32,
     low: f32,
@@ -17,8 +18,8 @@ pub(crate) struct Mean {
 }
 
 impl Mean {
-    /// Begins at `guess`, stays within `low..=high`.
-    pub(crate) const fn new(guess: f32, low: f32, high: f32) -> Self {
+    /// Begins at `guess` and stays within `low..=high`, all above 0.
+    pub(super) const fn new(guess: f32, low: f32, high: f32) -> Self {
         Self {
             value: guess,
             weight: GUESS,
@@ -28,12 +29,12 @@ impl Mean {
     }
 
     /// The mean so far.
-    pub(crate) const fn get(&self) -> f32 {
+    pub(super) const fn get(&self) -> f32 {
         self.value
     }
 
     /// Takes a sample; one that is no number is ignored, a wild one counts as far as it is plausible.
-    pub(crate) fn see(&mut self, sample: f32) {
+    pub(super) fn see(&mut self, sample: f32) {
         if !sample.is_finite() {
             return;
         }
@@ -41,7 +42,7 @@ impl Mean {
             self.weight += 1.0;
         }
         let sample = sample
-            .clamp(self.value / CLIP, self.value * CLIP)
+            .clamp(self.value / MOST_SURPRISE, self.value * MOST_SURPRISE)
             .clamp(self.low, self.high);
         self.value += (sample - self.value) / self.weight;
     }

@@ -18,9 +18,9 @@
 use crate::step_model::StepModel;
 
 /// The shortest window that is learned from, in seconds.
-pub const LEAST_SECONDS: f64 = 1.0;
+const LEAST_SECONDS: f64 = 1.0;
 /// The greatest factor, and one over the least, by which a coefficient may differ from the default.
-pub const MOST_FACTOR: f64 = 8.0;
+const MOST_FACTOR: f64 = 8.0;
 /// Windows before which nothing is said.
 const LEAST_WINDOWS: f64 = 5.0;
 /// What a window still counts when the next one comes: the last 50 windows decide.
@@ -33,7 +33,7 @@ const MOST_SURPRISE: f64 = 2.0;
 /// What an engine did in a stretch of time without an idle moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
-    /// The length of the window, at least [`LEAST_SECONDS`].
+    /// The length of the window, at least 1.
     pub seconds: f64,
     /// Tokens generated in it.
     pub generated_tokens: f64,
@@ -154,8 +154,8 @@ impl StepModelLearner {
         self.windows > LEAST_WINDOWS - 0.5
     }
 
-    /// What was learned; `None` before the first few windows. Each coefficient is finite and within
-    /// [`MOST_FACTOR`] of the default.
+    /// What was learned; `None` before the first few windows. Each coefficient is finite and within a
+    /// factor of 8 of the default.
     #[must_use]
     pub fn model(&self) -> Option<StepModel> {
         if !self.is_warm() {

@@ -6,6 +6,7 @@ use crate::{
     decision::{Decision, Reason},
     endpoint::{Endpoint, EndpointId},
     entropy::SplitMix64,
+    learn::Learned,
     request::RequestFacts,
     signal::{LoraState, Signal},
     time::Millis,
@@ -91,6 +92,7 @@ impl Pool {
             slots: &positions,
             matched: &self.matched,
             ladder: &config.freshness,
+            learned: &Learned::default(),
             choices: self.choices,
         };
         let mut entropy = SplitMix64::new(11);

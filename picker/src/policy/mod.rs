@@ -1,7 +1,8 @@
 //! The policies: who decides, behind one trait.
 //!
 //! ```text
-//!                      +-- scored            the default: weighted scorers over signals and ledger
+//!                      +-- cost              the default: least predicted cost over all endpoints
+//!                      +-- scored            weighted scorers over signals and ledger
 //!                      +-- round_robin       blind, for comparison
 //!   Round --> Policy --+-- least_in_flight   the ledger alone
 //!                      +-- random            blind, for comparison
@@ -12,7 +13,7 @@
 //!                      +-- sticky            prefix affinity until a pod is saturated
 //! ```
 //!
-//! A new policy (the cost model is the next) is a file here that implements `Policy`, a variant of
+//! A new policy is a file here that implements `Policy`, a variant of
 //! [`PolicyName`] and an arm of `build`; nothing else in the crate names a policy.
 
 mod blend;
@@ -38,7 +39,7 @@ use crate::{
     endpoint::Endpoint,
     entropy::Entropy,
     freshness::Ladder,
-    learn::Completion,
+    learn::Learned,
     request::RequestFacts,
     view::{LocalState, PoolView},
 };
@@ -47,7 +48,6 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PolicyName {
     /// Weighted scorers over signals and ledger.
-    #[default]
     Scored,
     /// Each endpoint in turn.
     RoundRobin,
@@ -60,6 +60,7 @@ pub enum PolicyName {
     /// The same project's tree of 2025-06-05.
     Gie0605,
     /// The least predicted cost over all endpoints.
+    #[default]
     Cost,
     /// The less loaded of two drawn endpoints.
     PowerOfTwo,
@@ -116,9 +117,6 @@ pub trait Policy: Send {
         false
     }
 
-    /// Learns from the answer of the endpoint in `slot`, `None` when it has left.
-    fn completed(&mut self, _completion: &Completion, _slot: Option<u32>) {}
-
     /// Forgets what is known of the endpoint in `slot`: the slot gets another one.
     fn forget(&mut self, _slot: u32) {}
 }
@@ -163,6 +161,8 @@ pub struct Round<'a> {
     pub matched: &'a [u32],
     /// How much signals count at their age.
     pub ladder: &'a Ladder,
+    /// What the answers so far have shown.
+    pub learned: &'a Learned,
     /// The most endpoints to name, `1..=3`.
     pub choices: usize,
 }

@@ -6,6 +6,7 @@ use crate::{
     endpoint::Endpoint,
     entropy::{Entropy, SplitMix64},
     freshness::Ladder,
+    learn::Learned,
     time::Millis,
     view::PoolView,
 };
@@ -44,6 +45,7 @@ fn favourite_of(key: u64, endpoints: &[Endpoint], candidates: &[u32]) -> Option<
             slots: candidates,
             matched: &[],
             ladder: &Ladder::default(),
+            learned: &Learned::default(),
             choices: 3,
         },
     )

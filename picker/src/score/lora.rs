@@ -74,7 +74,7 @@ fn standing(lora: &LoraState, names: &mut Names<'_>) -> (Option<f32>, bool) {
 }
 
 /// How many distinct adapters are active or waiting.
-fn slots_taken(lora: &LoraState) -> usize {
+pub(crate) fn slots_taken(lora: &LoraState) -> usize {
     let only_waiting = lora.waiting.iter().filter(|name| {
         let shared = |other: &Arc<str>| Arc::ptr_eq(other, name) || other == *name;
         !lora.active.iter().any(shared)
@@ -89,13 +89,14 @@ const VERDICTS: usize = 64;
 ///
 /// Endpoints of one snapshot share the strings of their adapters, so a name that was compared once
 /// is known again by its address. Valid for one pick, during which no name can be freed.
-struct Names<'a> {
+#[derive(Debug)]
+pub(crate) struct Names<'a> {
     model: &'a str,
     verdicts: [(usize, bool); VERDICTS],
 }
 
 impl<'a> Names<'a> {
-    fn new(model: &'a str) -> Self {
+    pub(crate) fn new(model: &'a str) -> Self {
         Self {
             model,
             verdicts: [(0, false); VERDICTS],
@@ -103,7 +104,7 @@ impl<'a> Names<'a> {
     }
 
     /// Whether the model is among `names`.
-    fn contain(&mut self, names: &[Arc<str>]) -> bool {
+    pub(crate) fn contain(&mut self, names: &[Arc<str>]) -> bool {
         names
             .iter()
             .any(|name| name.len() == self.model.len() && self.is_model(name))

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     endpoint::{Endpoint, EndpointId},
     freshness::Ladder,
+    learn::Learned,
     policy::Round,
     request::RequestFacts,
     signal::{LoraState, Signal},
@@ -250,6 +251,7 @@ fn with_round<T>(
         slots: &positions,
         matched,
         ladder: &Ladder::default(),
+        learned: &Learned::default(),
         choices: 3,
     })
 }

@@ -10,16 +10,29 @@
 
 use picker::{
     Decision, Endpoint, EndpointId, InFlight, Ledger, LocalState, LoraState, Millis, Picker,
-    PickerConfig, PoolView, RequestFacts, Signal, SplitMix64,
+    PickerConfig, PoolView, RequestFacts, Signal, SplitMix64, policy::PolicyName,
 };
 
 /// The moment at which pools begin.
 pub const START: Millis = Millis(10_000_000);
 
+/// Requests that an engine of a test runs at once.
+pub const SLOTS: u32 = 64;
+
 pub struct Pool {
     pub endpoints: Vec<Endpoint>,
     pub ledger: Ledger,
     pub now: Millis,
+    /// Who decides in [`Pool::spread`].
+    pub policy: PolicyName,
+}
+
+/// A picker of a policy that has seen nothing yet.
+pub fn picker_of(policy: PolicyName) -> Picker {
+    Picker::new(PickerConfig {
+        policy,
+        ..PickerConfig::default()
+    })
 }
 
 impl Pool {
@@ -33,6 +46,7 @@ impl Pool {
             endpoints: (0..endpoints).map(id).map(Endpoint::new).collect(),
             ledger: Ledger::new(),
             now: START,
+            policy: PolicyName::default(),
         }
     }
 
@@ -68,7 +82,17 @@ impl Pool {
     /// Counts requests that were sent before the test looks.
     pub fn begin(&mut self, at: usize, requests: u32) {
         for _ in 0..requests {
-            self.ledger.begin(self.endpoints[at].id, 100, 100);
+            self.count(at);
+        }
+    }
+
+    /// Counts a request, which gets its first token at once if the endpoint runs fewer than
+    /// [`SLOTS`].
+    fn count(&mut self, at: usize) {
+        let id = self.endpoints[at].id;
+        self.ledger.begin(id, 100, 100);
+        if self.ledger.get(id).requests <= SLOTS {
+            self.ledger.first_token(id, 100);
         }
     }
 
@@ -108,14 +132,14 @@ impl Pool {
     ) -> usize {
         let decision = self.decide(picker, facts, entropy);
         let at = decision.first().expect("the pool has endpoints");
-        self.ledger.begin(self.endpoints[at].id, 100, 100);
+        self.count(at);
         picker.dispatched(facts, self.endpoints[at].id);
         at
     }
 
     /// How many of `picks` sequential requests that never end each endpoint gets.
     pub fn spread(&mut self, picks: usize, facts: &RequestFacts, seed: u64) -> Vec<usize> {
-        let mut picker = Picker::new(PickerConfig::default());
+        let mut picker = picker_of(self.policy);
         let mut entropy = SplitMix64::new(seed);
         let mut counts = vec![0; self.endpoints.len()];
         for _ in 0..picks {

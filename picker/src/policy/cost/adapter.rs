@@ -1,34 +1,37 @@
-//! What a LoRA adapter costs at an endpoint: nothing where it is loaded, its loading where there is
+//! What a LoRA adapter costs at an endpoint: nothing where it is in memory, its loading where there is
 //! room, a wait where there is none.
 //!
-//! A scrape shows an adapter only once a request for it runs, and the next request for it is here
-//! before that. So what was sent lately counts as loaded too; without that a burst for one new adapter
-//! would load it everywhere.
-
-use xxhash_rust::xxh64::xxh64;
+//! A scrape shows an adapter only while a request for it is there, and what was sent since the scrape
+//! was taken not at all. So the adapters sent last are remembered: they count as there until a scrape
+//! could show them, and as in memory afterwards, for as many of them as fit; engines keep an idle
+//! adapter until another one needs its place. Without that a burst for one new adapter would load it
+//! everywhere, and between two requests for a rare one its place would be forgotten.
 
 use crate::{
     config::CostConfig,
     freshness::Ladder,
     policy::Round,
+    score::lora::Names,
     signal::{LoraState, Signal},
     time::Millis,
 };
 
-/// How many adapters are remembered per endpoint; more than engines hold at once.
+/// How many adapters are remembered per endpoint; most engines are set up for fewer.
 const REMEMBERED: usize = 8;
-/// How long an adapter counts as loaded after a request for it was sent, in milliseconds, unless a
-/// scrape shows it: longer than most requests take to be admitted.
-const REMEMBERED_MS: u64 = 2_000;
+/// How many of them are in memory where the engine does not say how many fit.
+const USUAL_SLOTS: u32 = 4;
+/// How long a request needs from the pick to the scrape that shows it, beyond the scrape's own age, in
+/// milliseconds.
+const ON_THE_WAY_MS: u64 = 200;
 
-/// The adapters that were sent to one endpoint lately.
+/// The adapters that were sent to one endpoint last.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Recent {
     sent: [(u64, Millis); REMEMBERED],
 }
 
 impl Recent {
-    /// Notes a request for `adapter`.
+    /// Notes a request for the adapter with this fingerprint.
     pub(super) fn note(&mut self, adapter: u64, now: Millis) {
         let known = self.sent.iter().position(|(name, _)| *name == adapter);
         let oldest = || {
@@ -41,91 +44,120 @@ impl Recent {
         }
     }
 
-    fn lately(&self, now: Millis) -> impl Iterator<Item = u64> {
-        self.sent
-            .iter()
-            .filter(move |(name, at)| *name != 0 && now.since(*at) <= REMEMBERED_MS)
-            .map(|(name, _)| *name)
+    /// When a request for the adapter was last sent, and how many other adapters were sent since.
+    fn last(&self, adapter: u64) -> Option<(Millis, usize)> {
+        let (_, at) = self.sent.iter().find(|(name, _)| *name == adapter)?;
+        let younger = self.sent.iter().filter(|(_, other)| other > at);
+        Some((*at, younger.count()))
     }
 }
 
 /// The adapter that a request asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Adapter<'a> {
-    model: &'a str,
-    pub(super) hash: u64,
+    names: Names<'a>,
+    pub(super) fingerprint: u64,
 }
 
 /// What an endpoint has to do for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Standing {
-    /// Nothing.
+    /// Nothing: it is in use, or in memory and there is room.
     Loaded,
     /// Load it.
     Room,
-    /// Wait for a slot.
-    Full,
+    /// Let it wait for a place, as far as what the endpoint says still counts, `0.0..=1.0`.
+    Full(f32),
 }
 
 impl<'a> Adapter<'a> {
     /// The adapter of this request; `None` when its model is no adapter of any candidate.
     pub(super) fn of(round: &Round<'a>) -> Option<Self> {
         let model = round.facts.model.as_deref()?;
+        let mut names = Names::new(model);
         let known = round.endpoints().any(|endpoint| {
-            endpoint.signals.lora.as_ref().is_some_and(|lora| {
-                let LoraState {
-                    active,
-                    waiting,
-                    registered,
-                    ..
-                } = &lora.value;
-                let mut names = active.iter().chain(waiting).chain(registered);
-                names.any(|name| **name == *model)
+            let lora = endpoint.signals.lora.as_ref();
+            lora.is_some_and(|Signal { value, .. }| {
+                names.contain(&value.active)
+                    || names.contain(&value.waiting)
+                    || names.contain(&value.registered)
             })
         });
         known.then(|| Self {
-            model,
-            // Zero marks an empty place.
-            hash: xxh64(model.as_bytes(), 0).max(1),
+            names,
+            fingerprint: fingerprint(model),
         })
     }
 
-    /// How it stands at an endpoint. Unknown is taken for loaded, so that silence costs nothing.
+    /// How it stands at an endpoint. One that does not tell of its adapters has to load it unless it
+    /// was sent there lately: silence must not attract.
     pub(super) fn standing(
-        &self,
+        &mut self,
         lora: Option<&Signal<LoraState>>,
         recent: &Recent,
         ladder: &Ladder,
         now: Millis,
     ) -> Standing {
-        let Some(lora) = lora.filter(|lora| ladder.weight(lora.age_ms(now)) > 0.0) else {
-            return Standing::Loaded;
+        let trust = ladder.trust(lora, now);
+        let last = recent.last(self.fingerprint);
+        let Some(lora) = lora.filter(|_| trust > 0.0) else {
+            let resident = last.is_some_and(|(_, younger)| younger < USUAL_SLOTS as usize);
+            return if resident {
+                Standing::Loaded
+            } else {
+                Standing::Room
+            };
         };
-        let LoraState { active, max, .. } = &lora.value;
-        if active.iter().any(|name| **name == *self.model)
-            || recent.lately(now).any(|name| name == self.hash)
-        {
+        let LoraState {
+            active,
+            waiting,
+            max,
+            ..
+        } = &lora.value;
+        let unseen = |at: Millis| at.0.saturating_add(ON_THE_WAY_MS) > lora.taken_at.0;
+        if self.names.contain(active) || last.is_some_and(|(at, _)| unseen(at)) {
             return Standing::Loaded;
         }
-        let hash = |name: &std::sync::Arc<str>| xxh64(name.as_bytes(), 0).max(1);
-        let unseen = recent
-            .lately(now)
-            .filter(|sent| !active.iter().any(|name| hash(name) == *sent));
-        if *max == 0 || active.len() + unseen.count() < *max as usize {
-            Standing::Room
-        } else {
-            Standing::Full
+        let slots = if *max == 0 { USUAL_SLOTS } else { *max } as usize;
+        let listed = |name: u64| {
+            let mut there = active.iter().chain(waiting);
+            there.any(|other| fingerprint(other) == name)
+        };
+        let mut taken = crate::score::lora::slots_taken(&lora.value);
+        if *max > 0 && taken < slots {
+            let sent = recent.sent.iter();
+            let sent = sent.filter(|(name, at)| *name != 0 && unseen(*at) && !listed(*name));
+            taken += sent.count();
+        }
+        if *max > 0 && taken >= slots {
+            return Standing::Full(trust);
+        }
+        match last {
+            Some((_, younger)) if younger < slots => Standing::Loaded,
+            _ => Standing::Room,
         }
     }
 }
 
-/// What that costs, in weighted seconds, with so many requests decoding there.
+/// What that costs, in weighted seconds, with so many requests decoding there: loading holds each of
+/// them up.
 pub(super) fn cost(config: &CostConfig, standing: Standing, decoding: f32) -> f32 {
-    // Loading holds every request of the batch up, at a tenth of the weight of a first token.
-    let load = config.ttft_weight * 0.1 * config.lora_load_s * (1.0 + decoding);
+    let load = config.lora_load_s * (1.0 + decoding);
     match standing {
         Standing::Loaded => 0.0,
         Standing::Room => load,
-        Standing::Full => load + config.ttft_weight * config.lora_wait_s + config.lora_full_s,
+        Standing::Full(trust) => {
+            load + trust * (config.ttft_weight * config.lora_wait_s + config.lora_full_s)
+        }
     }
+}
+
+/// A number for a name, never 0: by its length and its first and last bytes, which adapters of one
+/// engine hardly share. Two that do share it are taken for one and cost a worse pick.
+fn fingerprint(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let fold = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let head = bytes.iter().take(12).fold(bytes.len() as u64, fold);
+    let tail = bytes.iter().rev().take(12).fold(head, fold);
+    tail.max(1)
 }

@@ -8,8 +8,10 @@
 //!   W    = L step (max(0, K + P + u - 0.95 capacity) / K  +  max(0, N + 1 - slots) / D)
 //!   ttft = ((P + u) / (budget - D) + 1/2) step + b (P + u) + W
 //!   dec  = L (a + b (N + 1) + c (K' + P + prompt + L/2))
-//!   cost = 10 ttft + dec + b N (0.15 u + (u - least u)) + min(100 W, 20 s)
+//!   cost = (10 ttft + dec + b N (0.15 u + (u - least u))) / v + min(100 W / v, 20 s)
 //! ```
+//!
+//! `v` is the endpoint's speed: a, b and c are divided by it before all else.
 //!
 //! TTFT counts ten times, because it is what users wait for; `b N u` is the delay that this prefill
 //! causes to those who are there; a wait for memory or a slot counts again, because it lasts as long as
@@ -19,6 +21,7 @@ use super::state::State;
 use crate::{
     config::CostConfig,
     score::{greater, lesser},
+    step_model::StepModel,
 };
 
 /// What a request asks of any endpoint, in tokens.
@@ -45,14 +48,22 @@ pub(super) struct Prediction {
     pub(super) cost: f32,
 }
 
-/// Predicts for a request of which this endpoint would have to compute `uncached` tokens.
+/// Predicts for a request of which this endpoint, `speed` times as fast as its step model says, would
+/// have to compute `uncached` tokens.
 pub(super) fn predict(
     config: &CostConfig,
     demand: &Demand,
     state: &State,
+    speed: f32,
     uncached: f32,
 ) -> Prediction {
-    let (a, b, c) = (state.base_s, state.token_s, state.kv_token_s);
+    let scale = 1e-6 / speed;
+    let StepModel {
+        base_us,
+        token_us,
+        kv_token_us,
+    } = state.step;
+    let (a, b, c) = (scale * base_us, scale * token_us, scale * kv_token_us);
     let there = state.decoding + state.waiting;
     let work = state.prefill_tokens + uncached;
     let step = a + b * state.decoding + c * state.attended_tokens;

@@ -1,24 +1,28 @@
-//! The state of one endpoint now: what it said last, corrected by what the gateways did since.
+//! What is going on at one endpoint now: the last scrape, corrected by what was sent and what ended
+//! since.
 //!
 //! ```text
-//!       scrape                         now
-//!   -----+------------------------------+----> time
-//!    waiting, running, KV      ours + others in flight: N requests, Q without a first token,
-//!    and what was in flight    P tokens to prefill, S prompt tokens
-//!        '------ what came and went since ------'
+//!     scrape taken                    now
+//!   -------+---------------------------+-----> time
+//!     admitted = waiting + running     known = own ledger + what other gateways report
+//!     known then
+//!          '-- foreign = admitted - known then: requests that nobody but the endpoint tells of
+//!
+//!     there now = known + foreign
 //! ```
 //!
-//! The gateways' own counts are exact and immediate; the scrape knows what they cannot: other clients
-//! of the pod, what really waits, what the KV cache really holds. Each claim of a scrape fades with its
-//! age, and what is left is the gateways' own count. Nothing that an endpoint says can make it look
-//! emptier than what was sent there.
+//! The ledger is never doubted: an endpoint can add to what was sent there, not deny it. As its account
+//! ages, the foreign requests fade towards the pool's mean, and with the last account of the pool
+//! towards none: then the ledger alone decides. An endpoint without an account has the mean of the
+//! others; silence is not idleness.
 
 use crate::{
     config::CostConfig,
     endpoint::Endpoint,
     freshness::Ladder,
-    score::{greater, lesser, sample},
+    score::{greater, lesser},
     signal::Signal,
+    step_model::StepModel,
     time::Millis,
     view::{InFlight, LocalState},
 };
@@ -26,11 +30,38 @@ use crate::{
 /// More requests, or tokens, than any endpoint holds; keeps sums of hostile numbers finite.
 const MOST_REQUESTS: f32 = 1e6;
 const MOST_TOKENS: f32 = 1e9;
-/// How long a learned constant of an engine is used after it was last confirmed, in milliseconds.
-const LEARNED_MS: u64 = 60_000;
+/// What is learned of an endpoint hardly ages; it counts in full up to the first, in milliseconds, and
+/// not at all from the second on.
+const LEARNED_MS: (u64, u64) = (30_000, 60_000);
+
+/// A number that only the endpoint can tell and how much that counts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Account {
+    value: f32,
+    trust: f32,
+}
+
+/// One endpoint as it was looked at, before it is compared with the others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sighting {
+    known: Known,
+    /// What was known when the scrape was taken.
+    then: Known,
+    /// Requests there that are not known, and those of all that wait for their first token without
+    /// our knowing.
+    foreign: Account,
+    waiting: Account,
+    /// The foreign requests that it admits to even if its account is incomplete.
+    least_foreign: f32,
+    kv_usage: Account,
+    kv_capacity: f32,
+    step: StepModel,
+    /// How much the most trusted of its gauges counts.
+    pub(super) trust: f32,
+}
 
 /// One endpoint now. All finite and at least 0.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct State {
     /// Requests that generate tokens.
     pub(super) decoding: f32,
@@ -42,181 +73,243 @@ pub(super) struct State {
     pub(super) kv_tokens: f32,
     /// KV tokens that a step attends to; shared ones count for each request.
     pub(super) attended_tokens: f32,
-    /// KV tokens that it has room for.
+    /// KV tokens that it has room for, at least 1.
     pub(super) kv_capacity: f32,
-    /// Seconds of a step, of a token computed, of a KV token attended to.
-    pub(super) base_s: f32,
-    pub(super) token_s: f32,
-    pub(super) kv_token_s: f32,
-    /// How much its signals count.
-    pub(super) trust: f32,
+    /// What its steps cost.
+    pub(super) step: StepModel,
+}
+
+/// What the accounts of a pool say on average, and how much the best of them counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Means {
+    foreign: Mean,
+    waiting: Mean,
+    kv_usage: Mean,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Mean {
+    sum: f32,
+    trust: f32,
+    most: f32,
+}
+
+impl Mean {
+    fn add(&mut self, account: Account) {
+        self.sum += account.trust * account.value;
+        self.trust += account.trust;
+        self.most = greater(self.most, account.trust);
+    }
+
+    /// The mean, less as all accounts age; 0 when there is none.
+    fn get(self) -> f32 {
+        if self.trust > 0.0 {
+            self.most * self.sum / self.trust
+        } else {
+            0.0
+        }
+    }
+}
+
+impl Means {
+    pub(super) fn add(&mut self, sighting: &Sighting) {
+        self.foreign.add(sighting.foreign);
+        self.waiting.add(sighting.waiting);
+        self.kv_usage.add(sighting.kv_usage);
+    }
+
+    /// What an endpoint without any account is taken to say.
+    pub(super) fn silent(&self) -> Silent {
+        Silent {
+            foreign: self.foreign.get(),
+            waiting: self.waiting.get(),
+            kv_usage: self.kv_usage.get(),
+        }
+    }
+}
+
+/// What silence stands for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Silent {
+    foreign: f32,
+    waiting: f32,
+    kv_usage: f32,
 }
 
 /// What was in flight when the present scrape was first seen.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Track {
     taken_at: Option<Millis>,
-    requests: f32,
-    waiting: f32,
-    context: f32,
+    known: Known,
 }
 
-/// What all policies of the pool agree on for one decision.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Common<'a> {
-    pub(super) config: &'a CostConfig,
-    pub(super) ladder: &'a Ladder,
-    pub(super) now: Millis,
-    pub(super) mean_output: f32,
-    /// Uncached tokens of a request of which only the endpoint knows.
-    pub(super) mean_uncached: f32,
-}
-
-impl State {
-    /// The state of an endpoint; `speed` is what the gateway learned of it, 1 as modelled.
-    pub(super) fn estimate(
-        common: &Common<'_>,
-        endpoint: &Endpoint,
-        local: LocalState,
-        speed: f32,
-        track: &mut Track,
-    ) -> Self {
-        let Common { ladder, now, .. } = *common;
-        let signals = &endpoint.signals;
-        let known = Known::of(endpoint, local, common);
-        let waiting = gauge(signals.waiting.as_ref(), MOST_REQUESTS);
-        let running = gauge(signals.running.as_ref(), MOST_REQUESTS);
-        let kv_usage = gauge(signals.kv_usage.as_ref(), 1.0);
-        let newest = |one: Option<Millis>, other: Option<Millis>| one.max(other);
-        let taken_at = newest(
-            newest(waiting.map(|(_, at)| at), running.map(|(_, at)| at)),
-            kv_usage.map(|(_, at)| at),
-        );
-        track.see(taken_at, &known);
-        let trust =
-            |seen: Option<(f32, Millis)>| seen.map_or(0.0, |(_, at)| ladder.weight(now.since(at)));
-        let value = |seen: Option<(f32, Millis)>| seen.map_or(0.0, |(value, _)| value);
-
-        // Requests of which only the endpoint knows: of those it admitted to, what we had not sent.
-        let admitted = value(waiting) + value(running);
-        let foreign =
-            greater(admitted - track.requests, 0.0) * greater(trust(waiting), trust(running));
-        let foreign_waiting = lesser(
-            greater(value(waiting) - track.waiting, 0.0) * trust(waiting),
-            foreign + known.requests - known.waiting,
-        );
-        let waiting_now = known.waiting + foreign_waiting;
-        let decoding = greater(known.requests + foreign - waiting_now, 0.0);
-
-        let kv_capacity = capacity(endpoint, common.config);
-        let kv_trust = trust(kv_usage);
-        let seen = value(kv_usage) * kv_capacity + known.context - track.context;
-        let kv_tokens = kv_trust * greater(seen, 0.0) + (1.0 - kv_trust) * known.context;
-
-        let scale = 1e-6 / (speed * sample::capacity(endpoint));
-        let step = signals
-            .step_model
-            .filter(|learned| learned.age_ms(now) <= LEARNED_MS)
-            .map_or(common.config.step, |learned| learned.value);
-        Self {
-            decoding,
-            waiting: waiting_now,
-            prefill_tokens: known.prefill_tokens + foreign_waiting * common.mean_uncached,
-            kv_tokens,
-            attended_tokens: greater(kv_tokens, known.context),
-            kv_capacity,
-            base_s: positive(step.base_us, common.config.step.base_us) * scale,
-            token_s: positive(step.token_us, common.config.step.token_us) * scale,
-            kv_token_s: positive(step.kv_token_us, common.config.step.kv_token_us) * scale,
-            trust: greater(greater(trust(waiting), trust(running)), kv_trust),
-        }
-    }
-}
-
-impl Track {
-    /// Remembers what was in flight when this scrape was first seen.
-    fn see(&mut self, taken_at: Option<Millis>, known: &Known) {
-        if self.taken_at != taken_at {
-            *self = Self {
-                taken_at,
-                requests: known.requests,
-                waiting: known.waiting,
-                context: known.context,
-            };
-        }
-    }
-}
-
-/// What the gateways themselves sent there.
-#[derive(Debug, Clone, Copy)]
+/// What the gateways themselves sent there and did not see end.
+#[derive(Debug, Clone, Copy, Default)]
 struct Known {
     requests: f32,
     waiting: f32,
     prefill_tokens: f32,
-    /// Tokens of those that have a first token: their prompts and half of a mean answer.
-    context: f32,
+    /// Prompt tokens in the KV cache by our account: those cached before and those computed.
+    prompt_tokens: f32,
+}
+
+/// What applies to every endpoint of one decision.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) config: &'a CostConfig,
+    pub(super) ladder: &'a Ladder,
+    pub(super) now: Millis,
+}
+
+impl Sighting {
+    /// Looks at an endpoint.
+    pub(super) fn take(
+        moment: &Moment<'_>,
+        endpoint: &Endpoint,
+        local: LocalState,
+        track: &mut Track,
+    ) -> Self {
+        let signals = &endpoint.signals;
+        let known = Known::of(endpoint, local, moment);
+        let waiting = gauge(signals.waiting.as_ref(), MOST_REQUESTS, moment);
+        let running = gauge(signals.running.as_ref(), MOST_REQUESTS, moment);
+        let kv_usage = gauge(signals.kv_usage.as_ref(), 1.0, moment);
+        let taken_at = |signal: &Option<Signal<f32>>| signal.map(|signal| signal.taken_at);
+        let newest = taken_at(&signals.waiting).max(taken_at(&signals.running));
+        let newest = newest.max(taken_at(&signals.kv_usage));
+        if track.taken_at != newest {
+            *track = Track {
+                taken_at: newest,
+                known,
+            };
+        }
+        let then = track.known;
+
+        let most = greater(waiting.trust, running.trust);
+        let foreign = greater(waiting.value + running.value - then.requests, 0.0);
+        let kv_capacity = match (signals.kv_blocks, signals.kv_block_size) {
+            (Some(blocks), Some(size)) => greater(blocks as f32 * size as f32, 1.0),
+            _ => moment.config.kv_tokens,
+        };
+        Self {
+            known,
+            then,
+            foreign: Account {
+                value: foreign,
+                trust: lesser(waiting.trust, running.trust),
+            },
+            waiting: Account {
+                value: greater(waiting.value - then.waiting, 0.0),
+                trust: waiting.trust,
+            },
+            least_foreign: most * foreign,
+            kv_usage,
+            kv_capacity: lesser(kv_capacity, MOST_TOKENS),
+            step: step(signals.step_model.as_ref(), moment),
+            trust: greater(most, kv_usage.trust),
+        }
+    }
+
+    /// The endpoint's state, with its accounts completed by what silence stands for.
+    pub(super) fn state(&self, silent: Silent, mean_output: f32, mean_uncached: f32) -> State {
+        let Self { known, then, .. } = *self;
+        let faded = |account: Account, mean: f32| {
+            account.trust * account.value + (1.0 - account.trust) * mean
+        };
+        let foreign = greater(faded(self.foreign, silent.foreign), self.least_foreign);
+        let requests = known.requests + foreign;
+        let unseen = faded(self.waiting, silent.waiting);
+        let unseen = lesser(unseen, requests - known.waiting);
+        let waiting = known.waiting + unseen;
+
+        // Half of its answer is there of each request that decodes.
+        let half = 0.5 * mean_output;
+        let context = |known: &Known| known.prompt_tokens + half * (known.requests - known.waiting);
+        let (context_now, context_then) = (context(&known), context(&then));
+        let scraped = self.kv_usage.value * self.kv_capacity;
+        let seen = greater(scraped + context_now - context_then, 0.0);
+        let unseen_kv = greater(silent.kv_usage * self.kv_capacity, context_now);
+        let trust = self.kv_usage.trust;
+        let kv_tokens = trust * seen + (1.0 - trust) * unseen_kv;
+        State {
+            decoding: greater(requests - waiting, 0.0),
+            waiting,
+            prefill_tokens: known.prefill_tokens + unseen * mean_uncached,
+            kv_tokens,
+            attended_tokens: greater(kv_tokens, context_now),
+            kv_capacity: self.kv_capacity,
+            step: self.step,
+        }
+    }
 }
 
 impl Known {
-    fn of(endpoint: &Endpoint, local: LocalState, common: &Common<'_>) -> Self {
-        let own = local.in_flight;
-        let mut sum = [
-            own.requests as f32,
-            own.prefilling as f32,
-            own.tokens as f32,
-            own.prefill_tokens as f32,
-        ];
-        if let Some(others) = &endpoint.signals.others_in_flight {
-            let trust = common.ladder.weight(others.age_ms(common.now));
-            let InFlight {
-                requests,
-                tokens,
-                prefilling,
-                prefill_tokens,
-            } = others.value;
-            let theirs = [
-                requests as f32,
-                prefilling as f32,
-                tokens as f32,
-                prefill_tokens as f32,
-            ];
-            for (sum, theirs) in sum.iter_mut().zip(theirs) {
-                *sum += trust * theirs;
+    fn of(endpoint: &Endpoint, local: LocalState, moment: &Moment<'_>) -> Self {
+        let own = Self::from(local.in_flight);
+        let sum = match &endpoint.signals.others_in_flight {
+            Some(others) => {
+                let trust = moment.ladder.trust(Some(others), moment.now);
+                let others = Self::from(others.value);
+                Self {
+                    requests: own.requests + trust * others.requests,
+                    waiting: own.waiting + trust * others.waiting,
+                    prefill_tokens: own.prefill_tokens + trust * others.prefill_tokens,
+                    prompt_tokens: own.prompt_tokens + trust * others.prompt_tokens,
+                }
             }
-        }
-        let [requests, prefilling, tokens, prefill_tokens] = sum;
-        let requests = lesser(requests, MOST_REQUESTS);
-        let waiting = lesser(prefilling, requests);
-        let tokens = lesser(tokens, MOST_TOKENS);
-        let prefill_tokens = lesser(prefill_tokens, MOST_TOKENS);
+            None => own,
+        };
+        let requests = lesser(sum.requests, MOST_REQUESTS);
         Self {
             requests,
-            waiting,
-            prefill_tokens,
-            context: greater(tokens - prefill_tokens, 0.0)
-                + 0.5 * common.mean_output * (requests - waiting),
+            waiting: lesser(sum.waiting, requests),
+            prefill_tokens: lesser(sum.prefill_tokens, MOST_TOKENS),
+            prompt_tokens: lesser(sum.prompt_tokens, MOST_TOKENS),
         }
     }
 }
 
-/// A signal's value and moment; what is no number from 0 up is unknown.
-fn gauge(signal: Option<&Signal<f32>>, most: f32) -> Option<(f32, Millis)> {
-    let signal = signal.filter(|signal| (0.0..=f32::MAX).contains(&signal.value))?;
-    Some((lesser(signal.value, most), signal.taken_at))
-}
-
-fn capacity(endpoint: &Endpoint, config: &CostConfig) -> f32 {
-    match (endpoint.signals.kv_blocks, endpoint.signals.kv_block_size) {
-        (Some(blocks), Some(size)) => greater(blocks as f32 * size as f32, 1.0),
-        _ => config.kv_tokens,
+impl From<InFlight> for Known {
+    fn from(load: InFlight) -> Self {
+        Self {
+            requests: load.requests as f32,
+            waiting: load.prefilling as f32,
+            prefill_tokens: load.prefill_tokens as f32,
+            prompt_tokens: load.tokens.saturating_sub(load.prefill_tokens) as f32,
+        }
     }
 }
 
-/// A coefficient that makes sense, or the default.
-fn positive(value: f32, default: f32) -> f32 {
-    if (0.0..=1e9).contains(&value) {
-        value
-    } else {
-        default
+/// A gauge by its age; what is no number from 0 up is unknown.
+fn gauge(signal: Option<&Signal<f32>>, most: f32, moment: &Moment<'_>) -> Account {
+    match signal {
+        Some(signal) if (0.0..=f32::MAX).contains(&signal.value) => Account {
+            value: lesser(signal.value, most),
+            trust: moment.ladder.trust(Some(signal), moment.now),
+        },
+        _ => Account::default(),
+    }
+}
+
+/// What a step costs there: as learned, and as configured where that is unknown, old or absurd.
+fn step(learned: Option<&Signal<StepModel>>, moment: &Moment<'_>) -> StepModel {
+    let default = moment.config.step;
+    let Some(learned) = learned else {
+        return default;
+    };
+    let (full, none) = LEARNED_MS;
+    let age = learned.age_ms(moment.now).clamp(full, none);
+    let trust = (none - age) as f32 / (none - full) as f32;
+    let mix = |learned: f32, default: f32| {
+        if (0.0..=1e9).contains(&learned) {
+            default + trust * (learned - default)
+        } else {
+            default
+        }
+    };
+    StepModel {
+        base_us: mix(learned.value.base_us, default.base_us),
+        token_us: mix(learned.value.token_us, default.token_us),
+        kv_token_us: mix(learned.value.kv_token_us, default.kv_token_us),
     }
 }
