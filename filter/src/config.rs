@@ -9,6 +9,8 @@
 //!   "body": {"cap_bytes": 32768},
 //!   "allowed_cidrs": ["10.0.0.0/8"],
 //!   "picker": {"policy": "scored"},
+//!   "session": {"header": "x-session-id"},
+//!   "trust_subset_header": false,
 //!   "strict_model": false
 //! }
 //! ```
@@ -16,13 +18,14 @@
 pub mod addresses;
 mod json;
 mod pools;
+mod session;
 mod table;
 
 use picker::config::{PickerConfig, RawPickerConfig};
 use serde_json::Value;
 
 use self::table::Table;
-pub use self::{addresses::AllowedAddresses, pools::PoolConfig};
+pub use self::{addresses::AllowedAddresses, pools::PoolConfig, session::SessionConfig};
 
 /// The longest part of a body that is buffered unless the configuration says otherwise, in bytes.
 /// Envoy adds each piece to its buffer before it asks the filter, so `request_body_buffer_limit` has
@@ -62,6 +65,11 @@ pub struct Config {
     pub picker: PickerConfig,
     /// Whether a JSON request of which the model stays unknown is answered with 400.
     pub strict_model: bool,
+    /// Where requests may name their session.
+    pub session: SessionConfig,
+    /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests
+    /// go.
+    pub trust_subset_header: bool,
 }
 
 /// Every mistake of a configuration.
@@ -123,6 +131,16 @@ impl Config {
             None => false,
             Some(value) => table::boolean("strict_model", &value, mistakes).unwrap_or_default(),
         };
+        let session = match root.take("session") {
+            None => SessionConfig::default(),
+            Some(value) => session::check(value, mistakes),
+        };
+        let trust_subset_header = match root.take("trust_subset_header") {
+            None => false,
+            Some(value) => {
+                table::boolean("trust_subset_header", &value, mistakes).unwrap_or_default()
+            }
+        };
         root.finish(mistakes);
         Some(Self {
             mode,
@@ -132,6 +150,8 @@ impl Config {
             allowed,
             picker: picker?,
             strict_model,
+            session,
+            trust_subset_header,
         })
     }
 }

@@ -7,10 +7,13 @@ use crate::host::Host;
 /// Names the endpoints to try, in order; read by Envoy's `override_host` policy.
 pub const DESTINATION: &str = "x-gateway-destination-endpoint";
 
+/// Names the endpoints that a trusted sender allows.
+pub const SUBSET: &str = "x-gateway-destination-endpoint-subset";
+
 /// Headers by which a client could choose where its request goes.
 pub const ROUTING: [&str; 4] = [
     DESTINATION,
-    "x-gateway-destination-endpoint-subset",
+    SUBSET,
     "x-gateway-destination-endpoint-served",
     "x-envoy-original-dst-host",
 ];

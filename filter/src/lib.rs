@@ -19,6 +19,7 @@ pub mod config;
 #[cfg(target_arch = "wasm32")]
 mod entry;
 pub mod headers;
+pub mod hints;
 pub mod host;
 pub mod in_flight;
 pub mod lease;
@@ -28,7 +29,9 @@ pub mod pair;
 pub mod prefix_share;
 pub mod request;
 pub mod root;
+pub mod session;
 pub mod slots;
+pub mod subset;
 #[cfg(test)]
 mod testing;
 pub mod usage;

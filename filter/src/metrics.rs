@@ -69,6 +69,8 @@ pub enum AttemptEvent {
     Failure,
     /// The request was refused: no endpoint has capacity.
     Saturated,
+    /// The request was refused: no endpoint of its subset is there.
+    NoneEligible,
     /// The request was refused: its model is unknown and `strict_model` is on.
     ModelUnknown,
     /// The header could not be set.
@@ -106,10 +108,11 @@ const STREAM: [&str; 6] = [
     "pool_refused",
 ];
 const STATE: [&str; 5] = ["taken", "held", "old", "slot_rejected", "endpoint_refused"];
-const ATTEMPT: [&str; 5] = [
+const ATTEMPT: [&str; 6] = [
     "moved",
     "failure",
     "saturated",
+    "none_eligible",
     "model_unknown",
     "not_routed",
 ];

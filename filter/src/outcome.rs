@@ -22,6 +22,13 @@ pub const SATURATED: Reply = Reply {
     body: br#"{"error":{"message":"no endpoint has capacity","type":"overloaded","code":429}}"#,
 };
 
+/// No endpoint of the subset that a trusted sender named is there.
+pub const NO_ENDPOINT_IN_SUBSET: Reply = Reply {
+    status: 503,
+    headers: &[("content-type", "application/json"), ("retry-after", "1")],
+    body: br#"{"error":{"message":"no endpoint of the requested subset is available","type":"service_unavailable","code":"no_endpoint_in_subset"}}"#,
+};
+
 /// The model could not be read, and the configuration demands it.
 pub const MODEL_UNKNOWN: Reply = Reply {
     status: 400,

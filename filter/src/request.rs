@@ -22,6 +22,7 @@ use crate::{
     body::{BodyScanner, Learned, Progress, ScanOutcome},
     config::Mode,
     headers::{self, HeaderMap},
+    hints::Hints,
     host::Host,
     metrics::{AttemptEvent, Unscanned},
     outcome,
@@ -68,6 +69,7 @@ enum Phase {
 #[derive(Debug)]
 struct Scan {
     pool: usize,
+    hints: Hints,
     scanner: BodyScanner,
     content_length: Option<u64>,
     read: usize,
@@ -106,17 +108,20 @@ impl Request {
             self.announce(host, false);
             return Flow::Continue;
         };
+        let hints = self.worker.borrow().hints(&headers, pool);
         let body = self.body(host, &headers, end_of_stream);
         self.announce(host, matches!(body, Body::Scan { .. }));
         match body {
             Body::Skip(why) => {
                 self.worker.borrow().metrics().not_scanned(host, why);
-                let facts = RequestFacts::default();
+                let mut facts = RequestFacts::default();
+                hints.add_to(&mut facts, None);
                 self.route(host, pool, &facts, Watch::default(), end_of_stream)
             }
             Body::Scan { content_length } => {
                 self.phase = Phase::Scanning(Box::new(Scan {
                     pool,
+                    hints,
                     scanner: BodyScanner::new(self.worker.borrow().scan_config()),
                     content_length,
                     read: 0,
@@ -195,12 +200,17 @@ impl Request {
 
     /// The second filter did not take the headers: they are gone, and so is the choice.
     fn without_partner(&mut self, host: &dyn Host) -> Flow {
-        self.phase = Phase::Passed;
+        let phase = std::mem::replace(&mut self.phase, Phase::Passed);
         self.pairing = None;
-        let mut worker = self.worker.borrow_mut();
-        worker.partner_missed(host);
-        worker.metrics().not_scanned(host, Unscanned::NoPartner);
-        Flow::Continue
+        {
+            let mut worker = self.worker.borrow_mut();
+            worker.partner_missed(host);
+            worker.metrics().not_scanned(host, Unscanned::NoPartner);
+        }
+        match phase {
+            Phase::Scanning(scan) if scan.hints.is_strict() => self.refuse_outside(host),
+            _ => Flow::Continue,
+        }
     }
 
     fn decide(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
@@ -208,7 +218,8 @@ impl Request {
             return Flow::Continue;
         };
         let Learned {
-            facts,
+            mut facts,
+            user_hash,
             outcome,
             reports_usage,
             ..
@@ -217,6 +228,7 @@ impl Request {
             streamed: (outcome == ScanOutcome::Complete).then_some(facts.stream),
             reports_usage,
         };
+        scan.hints.add_to(&mut facts, user_hash);
         let strict = {
             let worker = self.worker.borrow();
             worker.metrics().scanned(host, outcome);
@@ -239,6 +251,7 @@ impl Request {
         let routing = self.worker.borrow_mut().route(host, pool, facts);
         match routing {
             Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
+            Routing::NoneEligible => self.refuse_outside(host),
             Routing::Fallback => {
                 self.send_on(host, None, ended);
                 Flow::Continue
@@ -254,6 +267,10 @@ impl Request {
                     let mut worker = self.worker.borrow_mut();
                     worker.metrics().attempt(host, AttemptEvent::NotRouted);
                     worker.release(host, choice, None);
+                    drop(worker);
+                    if facts.subset.is_some() {
+                        return self.refuse_outside(host);
+                    }
                 }
                 Flow::Continue
             }
@@ -280,6 +297,12 @@ impl Request {
             let set = set(host);
             host.resume_request().is_ok() && set
         })
+    }
+
+    /// The request has a subset and cannot be sent there: it may go nowhere else.
+    fn refuse_outside(&mut self, host: &dyn Host) -> Flow {
+        let reply = &outcome::NO_ENDPOINT_IN_SUBSET;
+        self.refuse(host, reply, AttemptEvent::NoneEligible)
     }
 
     fn refuse(&mut self, host: &dyn Host, reply: &outcome::Reply, event: AttemptEvent) -> Flow {

@@ -26,7 +26,8 @@ use crate::{
     answer::Measured,
     body::ScanConfig,
     config::{Config, Mode, PoolConfig},
-    headers,
+    headers::{self, HeaderMap},
+    hints::{HintConfig, Hints},
     host::{Host, QueueId},
     in_flight::{Change, Others, OwnTable},
     metrics::{AttemptEvent, Metrics, NoteEvent, PoolGauges, StateEvent, StreamEvent},
@@ -48,6 +49,7 @@ pub struct Worker {
     mode: Mode,
     strict_model: bool,
     scan: ScanConfig,
+    hints: HintConfig,
     ledger: Ledger,
     predictions: Predictions,
     table: OwnTable,
@@ -85,6 +87,8 @@ pub enum Routing {
     Fallback,
     /// No endpoint has capacity for it.
     Saturated,
+    /// No endpoint of its subset is there, and it may go nowhere else.
+    NoneEligible,
 }
 
 impl Worker {
@@ -109,6 +113,7 @@ impl Worker {
                 block_bytes: config.picker.prefix.block_bytes as usize,
                 strict_model: config.strict_model,
             },
+            hints: HintConfig::new(config),
             ledger: Ledger::new(),
             predictions: Predictions::default(),
             table: OwnTable::new(owner),
@@ -180,6 +185,13 @@ impl Worker {
         })
     }
 
+    /// The hints of a request for the pool at `index`.
+    #[must_use]
+    pub fn hints(&self, headers: &HeaderMap, index: usize) -> Hints {
+        let name = self.pools.get(index).map(|pool| pool.config.name.as_str());
+        self.hints.read(headers, name.unwrap_or_default())
+    }
+
     /// Decides where a request goes and counts it as in flight at the first choice.
     pub fn route(&mut self, host: &dyn Host, index: usize, facts: &RequestFacts) -> Routing {
         let started = host.monotonic_nanos();
@@ -197,6 +209,7 @@ impl Worker {
         }
         let routing = match listed(view.endpoints, &decision) {
             None if decision.reason() == Reason::Saturated => Routing::Saturated,
+            None if decision.reason() == Reason::NoneEligible => Routing::NoneEligible,
             None => Routing::Fallback,
             Some((first, destination)) => {
                 pool.picker.dispatched(facts, first);

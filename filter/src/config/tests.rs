@@ -10,6 +10,8 @@ const GOOD: &str = r#"{
     "body": {"cap_bytes": 65536},
     "allowed_cidrs": ["10.0.0.0/8", "fd00::/8"],
     "picker": {"policy": "round_robin", "weights": {"queue": 1}},
+    "session": {"header": "X-Session-Id", "cookie": "sid", "body_user": true},
+    "trust_subset_header": true,
     "strict_model": true
 }"#;
 
@@ -33,6 +35,13 @@ fn a_complete_configuration_is_read() {
     assert_eq!(b.members, ["[fd00::1]:8000".parse().unwrap()]);
     assert_eq!(config.cap_bytes, 65_536);
     assert!(config.strict_model);
+    let session = SessionConfig {
+        header: Some("x-session-id".to_owned()),
+        cookie: Some("sid".to_owned()),
+        body_user: true,
+    };
+    assert_eq!(config.session, session);
+    assert!(config.trust_subset_header);
     assert_eq!(config.picker.policy.as_str(), "round_robin");
 }
 
@@ -45,6 +54,8 @@ fn what_is_not_written_has_a_default() {
     assert_eq!(config.allowed, AllowedAddresses::Usual);
     assert_eq!(config.picker, PickerConfig::default());
     assert!(!config.strict_model);
+    assert_eq!(config.session, SessionConfig::default());
+    assert!(!config.trust_subset_header);
 }
 
 #[test]
@@ -110,6 +121,15 @@ fn bad_configurations() -> Vec<(String, Vec<&'static str>)> {
         (with(r#""body": {"cap_bytes": 99999999}"#), vec!["body.cap_bytes: must be a whole number"]),
         (with(r#""body": {"cap": 1}"#), vec!["body.cap: unknown field; known fields are cap_bytes"]),
         (with(r#""strict_model": "yes""#), vec!["strict_model: must be true or false, got \"yes\""]),
+        (with(r#""trust_subset_header": 1"#), vec!["trust_subset_header: must be true or false, got 1"]),
+        (with(r#""session": "x-session-id""#), vec!["session: must be an object, got \"x-session-id\""]),
+        (with(r#""session": {}"#), vec!["session: names nothing; give header, cookie or body_user"]),
+        (with(r#""session": {"header": "", "cookie": 7}"#), vec!["session.header: must be the name of a header", "session.cookie: must be the name of a cookie", "got 7"]),
+        (with(r#""session": {"header": "x session", "cookie": "a=b"}"#), vec!["session.header: must be", "session.cookie: must be"]),
+        (with(r#""session": {"header": ":path", "body_user": "yes"}"#), vec!["session.header: must be", "session.body_user: must be true or false"]),
+        (with(&format!(r#""session": {{"cookie": {long}}}"#)), vec!["session.cookie: must be the name of a cookie, 1..128"]),
+        (with(r#""session": {"header": "X-Gateway-Destination-Endpoint-Subset"}"#), vec!["session.header: x-gateway-destination-endpoint-subset is removed"]),
+        (with(r#""session": {"herder": "x"}"#), vec!["session.herder: unknown field; known fields are header, cookie, body_user", "session: names nothing"]),
         (with(r#""picker": []"#), vec!["picker: must be an object"]),
         (with(r#""picker": {"policy": "best", "weights": {"queue": -1, "kv": 1}}"#), vec!["picker.policy: must be one of", "picker.weights.queue: must be", "picker.weights.kv: unknown field"]),
         (with(r#""picker": {"freshness": {"fresh_ms": 9000}}"#), vec!["picker.freshness.expired_ms: must be greater"]),

@@ -16,7 +16,8 @@ struct Rig {
 impl Rig {
     fn new(with_second: bool) -> Self {
         let host = FakeEnvoy::new().vm().configured(
-            r#"{"mode": "pair_first", "pools": [{"name": "p", "members": ["10.0.0.1:80"]}]}"#,
+            r#"{"mode": "pair_first", "pools": [{"name": "p", "members": ["10.0.0.1:80"]}],
+                "trust_subset_header": true}"#,
         );
         let first = Root::configure(&host, 0).unwrap();
         let host = host.configured(r#"{"mode": "pair_second"}"#);
@@ -167,6 +168,21 @@ fn a_second_filter_on_another_chain_is_missed_once() {
     rig.host.envoy().advance_ms(5_000);
     let (a, _) = rig.a(JSON, false);
     assert_eq!(rig.destination(a), None, "and later it is tried again");
+}
+
+#[test]
+fn a_subset_is_kept_to_even_when_the_second_filter_is_missed() {
+    let rig = Rig::new(true);
+    let outside: &[(&str, &[u8])] = &[
+        ("content-type", b"application/json"),
+        (headers::SUBSET, b"10.0.0.1:80"),
+    ];
+    let (a, mut request) = rig.a(outside, false);
+    rig.host.enter(a);
+    rig.host.replace_body(a, BODY);
+    let flow = request.on_request_body(&rig.host, BODY.len(), true);
+    assert_eq!(flow, Flow::Pause);
+    assert_eq!(rig.host.reply_of(a), Some(503));
 }
 
 #[test]

@@ -184,6 +184,77 @@ fn every_routing_header_of_the_client_is_gone_before_anything_else() {
 }
 
 #[test]
+fn a_trusted_subset_is_obeyed_and_an_untrusted_one_is_not() {
+    const SUBSET: &str = headers::SUBSET;
+    // What the header says, and who may then be named; nobody is a refusal.
+    let table: [(&[u8], &[&str]); 6] = [
+        (b"10.0.0.2:80", &["10.0.0.2:80"]),
+        (b"10.0.0.2, [fd00::1]:80", &["10.0.0.2:80", "[fd00::1]:80"]),
+        (b"10.0.0.2:81", &[]),
+        (b"10.0.0.99", &[]),
+        (b"", &[]),
+        (b"\xff\x00,,", &[]),
+    ];
+    for (value, allowed) in table {
+        for trusted in [true, false] {
+            for with_body in [true, false] {
+                let rig = Rig::new(&format!(r#", "trust_subset_header": {trusted}"#));
+                let json = ("content-type", &b"application/json"[..]);
+                let (context, mut request) = rig.request(&[json, (SUBSET, value)]);
+                let mut flow = request.on_request_headers(&rig.host, !with_body);
+                if with_body {
+                    assert_eq!(flow, Flow::Pause);
+                    let size = rig.host.buffer(context, BODY);
+                    flow = request.on_request_body(&rig.host, size, true);
+                }
+                assert_eq!(rig.host.header_of(context, SUBSET), None, "stripped");
+                let destination = rig.destination(context);
+                if trusted && allowed.is_empty() {
+                    assert_eq!((flow, destination), (Flow::Pause, None));
+                    assert_eq!(rig.host.reply_of(context), Some(503));
+                    assert_eq!(rig.metric("zerohop_attempts_total.event.none_eligible"), 1);
+                    assert_eq!(
+                        rig.metric("zerohop_picks_total.pool.p.reason.none_eligible"),
+                        1
+                    );
+                    assert_eq!(rig.in_flight(), 0);
+                    continue;
+                }
+                assert_eq!(flow, Flow::Continue);
+                assert_eq!(rig.host.reply_of(context), None);
+                let destination = destination.unwrap();
+                let mut named: Vec<&str> = destination.split(',').collect();
+                named.sort_unstable();
+                if trusted {
+                    assert_eq!(named, allowed, "{value:?}");
+                } else {
+                    assert_eq!(named.len(), 3, "{value:?} was obeyed: {named:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trusted_subset_of_a_pool_without_members_goes_nowhere() {
+    let config = r#"{"agent": {"cluster": "agent"}, "pools": [{"name": "p"}],
+        "trust_subset_header": true}"#;
+    for (headers, reply) in [
+        (&[(headers::SUBSET, &b"10.0.0.1:80"[..])][..], Some(503)),
+        (&[], None),
+    ] {
+        let host = FakeEnvoy::new().vm().configured(config);
+        let root = Root::configure(&host, 0).unwrap();
+        let context = host.stream(headers);
+        let Stream::Request(mut request) = root.stream(context) else {
+            panic!("this root context decides");
+        };
+        request.on_request_headers(&host, true);
+        assert_eq!(host.reply_of(context), reply);
+    }
+}
+
+#[test]
 fn a_body_over_the_cap_is_decided_at_the_cap() {
     let rig = Rig::new(r#", "body": {"cap_bytes": 100}"#);
     let (context, mut request) = rig.json();
