@@ -3,6 +3,7 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::string_slice,
     reason = "test code fails by panicking"
 )]
 

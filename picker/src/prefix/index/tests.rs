@@ -7,6 +7,8 @@ use crate::{
     entropy::{Entropy, SplitMix64},
 };
 
+mod exact_lru;
+
 /// Bytes of a block in these tests.
 const BLOCK: u32 = 256;
 

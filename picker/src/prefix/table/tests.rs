@@ -10,7 +10,7 @@ fn block(region: u64, tag: u64) -> u64 {
     let inverse = (0..6).fold(1u64, |inverse, _| {
         inverse.wrapping_mul(2u64.wrapping_sub(GOLDEN_RATIO.wrapping_mul(inverse)))
     });
-    (tag << 32 | region << 28 | 0xabc_def0).wrapping_mul(inverse)
+    (tag << 32 | region << 29 | 0xabc_def0).wrapping_mul(inverse)
 }
 
 #[test]
@@ -70,7 +70,7 @@ impl Model {
     fn place(&self, hash: u64) -> (usize, u32) {
         let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let tag = (mixed / (1 << 32)).max(1);
-        let region = mixed / (1 << 28) % 16;
+        let region = mixed / (1 << 29) % 8;
         let bucket = region * self.per_region + tag * self.per_region / (1 << 32);
         (bucket as usize, tag as u32)
     }
@@ -115,7 +115,7 @@ fn it_agrees_with_plain_lists_over_100_000_steps() {
     let mut seen = Vec::new();
     for step in 0..100_000 {
         let hash = match entropy.below(50) {
-            0 => [0, u64::MAX, 1 << 32, block(0, 0), block(15, 0xffff_ffff)][entropy.below(5)],
+            0 => [0, u64::MAX, 1 << 32, block(0, 0), block(7, 0xffff_ffff)][entropy.below(5)],
             1..20 => entropy.next_u64(),
             _ => seen[entropy.below(seen.len().clamp(1, 1_500))],
         };

@@ -30,7 +30,8 @@ impl LogReader {
     /// owner's log is news from its first note on, and nothing of it was missed.
     ///
     /// # Errors
-    /// When the bytes are no log. Nothing of them is applied then, and the owner is as before.
+    /// When the bytes are no log. Nothing of them is applied then, and the owner is as before. Of a log
+    /// without news only the frame and the head are checked.
     pub fn news(
         &mut self,
         value: &[u8],
@@ -43,9 +44,15 @@ impl LogReader {
             .owners
             .iter()
             .position(|(owner, _)| *owner == opened.owner);
-        let next = at
-            .and_then(|at| self.owners.get(at))
-            .map_or(first, |(_, next)| *next);
+        if let Some(seen_again) = at.and_then(|at| self.owners.get_mut(at..)) {
+            seen_again.rotate_left(1);
+        }
+        let known = self.owners.last_mut().filter(|_| at.is_some());
+        let next = known.as_ref().map_or(first, |known| known.1);
+        if known.is_some() && end <= next {
+            // The usual case when many workers look often.
+            return Ok(News::default());
+        }
 
         let seen = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
         let mut unseen = Vec::with_capacity(opened.count.saturating_sub(seen));
@@ -57,12 +64,15 @@ impl LogReader {
         }
         opened.reader.finish()?;
 
-        if let Some(at) = at {
-            self.owners.remove(at);
-        } else if self.owners.len() >= MAX_OWNERS {
-            self.owners.remove(0);
+        match known {
+            Some(known) => known.1 = end,
+            None => {
+                if self.owners.len() >= MAX_OWNERS {
+                    self.owners.remove(0);
+                }
+                self.owners.push((opened.owner, end));
+            }
         }
-        self.owners.push((opened.owner, next.max(end)));
         for found in &unseen {
             apply(&found.to_note());
         }

@@ -166,7 +166,9 @@ fn random_edits_keep_the_bounds() {
             }
         }
         reseal(&mut value);
-        let news = reader.news(&value, &mut |_| ());
+        // Only must not panic: what brings no news is not read to its end.
+        let _any = reader.news(&value, &mut |_| ());
+        let news = LogReader::default().news(&value, &mut |_| ());
         match decode(&value) {
             Ok(log) => {
                 read += 1;
