@@ -319,9 +319,9 @@ impl Simulation<'_> {
         );
         worker.touched();
         if let Some(summary) = summary {
-            worker
-                .picker
-                .completed(&self.scenario.completion(request, counted, summary));
+            let completion = self.scenario.completion(request, counted, summary);
+            worker.picker.completed(&completion);
+            worker.learned_cached(&request.arrival.facts, &completion);
         }
     }
 

@@ -6,8 +6,8 @@
 use hashbrown::HashMap;
 use model_sim::engine::SimTime;
 use picker::{
-    Breaker, Decision, Endpoint, EndpointId, Entropy, InFlight, Ledger, LocalState, Millis, Picker,
-    PoolView, PrefixNote, RequestFacts, SplitMix64,
+    Breaker, Completion, Decision, Endpoint, EndpointId, Entropy, InFlight, Ledger, LocalState,
+    Millis, Picker, PoolView, PrefixNote, RequestFacts, SplitMix64,
 };
 use pool_state::slot::{
     in_flight::{self, InFlightTable},
@@ -175,6 +175,27 @@ impl Worker {
     pub(super) fn dispatched(&mut self, facts: &RequestFacts, endpoint: EndpointId) {
         self.picker.dispatched(facts, endpoint);
         self.note(&PrefixNote::dispatched(facts, endpoint));
+    }
+
+    /// Notes what an answer tells of its prompt: how many of its tokens were cached. When that is
+    /// clearly less than was believed at the dispatch, the rest of the prompt counts as lost.
+    pub(super) fn learned_cached(&mut self, facts: &RequestFacts, completion: &Completion) {
+        let (Some(prompt), Some(cached)) = (completion.prompt_tokens, completion.cached_tokens)
+        else {
+            return;
+        };
+        let estimate = completion.estimate;
+        let believed = estimate
+            .prompt_tokens
+            .saturating_sub(estimate.uncached_tokens);
+        if cached.saturating_mul(2) < believed {
+            let bytes = u64::from(cached) * completion.prompt_bytes / u64::from(prompt.max(1));
+            let block_bytes = self.picker.config().prefix.block_bytes;
+            let note = PrefixNote::dispatched(facts, completion.endpoint);
+            let note = note.corrected(bytes, block_bytes);
+            self.picker.dispatched_elsewhere(&note);
+            self.note(&note);
+        }
     }
 
     fn note(&mut self, note: &PrefixNote) {
