@@ -71,12 +71,13 @@ fn equal_seeds_give_bit_identical_outcomes_and_other_seeds_others() {
     };
     let one = run(&scenario, WorkloadName::W2, 60.0);
     assert!(one.finished > 500, "{} finished", one.finished);
-    assert_eq!(one, run(&scenario, WorkloadName::W2, 60.0));
+    // Not assert_eq: thousands of records help nobody.
+    assert!(one == run(&scenario, WorkloadName::W2, 60.0));
     let other = Scenario {
         seed: 2,
         ..scenario.clone()
     };
-    assert_ne!(one, run(&other, WorkloadName::W2, 60.0));
+    assert!(one != run(&other, WorkloadName::W2, 60.0));
 }
 
 #[test]
