@@ -183,15 +183,22 @@ impl PrefixIndex {
 /// The leading bytes of the prompt that are in `table`: its blocks up to the first that is missing
 /// and, if that is further, the message behind a turn that is known there.
 ///
+/// The first missing block is found by halving. A chained hash stands for all blocks before it, which
+/// went there together with it and have been younger ever since: where a block is known, those before
+/// it are cached too, even if one of them has fallen out of a crowded bucket.
+///
 /// The message behind a turn counts because this endpoint generated it. A turn counts only when all
 /// whole blocks before its end do: it went there together with them, and where they have fallen out
 /// its answer has too.
 fn match_one(table: &TagTable, facts: &RequestFacts, block_bytes: u32) -> u32 {
-    let blocks = facts
-        .prefix
-        .iter()
-        .take_while(|hash| table.contains(**hash));
-    let blocks = u32::try_from(blocks.count()).unwrap_or(u32::MAX);
+    // Most endpoints know nothing of most prompts.
+    let blocks = match facts.prefix.first() {
+        Some(first) if table.contains(*first) => {
+            facts.prefix.partition_point(|hash| table.contains(*hash))
+        }
+        _ => 0,
+    };
+    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
     let bytes = blocks.saturating_mul(block_bytes);
     let reach = bytes.saturating_add(block_bytes);
     let within = facts.turns.partition_point(|turn| turn.end_bytes < reach);
