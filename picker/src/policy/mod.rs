@@ -6,29 +6,37 @@
 //!                      +-- round_robin       blind, for comparison
 //!   Round --> Policy --+-- least_in_flight   the ledger alone
 //!                      +-- random            blind, for comparison
-//!                      +-- power_of_two      the less loaded of two
 //!                      +-- gie_tree          the two decision trees of June 2025
-//!                      +-- blend             their successor: queue 2, KV cache 2, prefix 3
+//!                      +-- power_of_two      the less loaded of two
+//!                      +-- blend             the trees' successor: queue 2, KV cache 2, prefix 3
 //!                      +-- higress           the same and the own in-flight counts
 //!                      +-- sticky            prefix affinity until a pod is saturated
 //! ```
 //!
+//! The last four are there with the feature `baselines` only, which the filter's wasm does without.
+//!
 //! A new policy is a file here that implements `Policy`, a variant of
 //! [`PolicyName`] and an arm of `build`; nothing else in the crate names a policy.
 
+#[cfg(feature = "baselines")]
 mod blend;
 mod cost;
 mod draw;
+#[cfg(feature = "baselines")]
 #[cfg(test)]
 mod fixture;
 mod gie_tree;
+#[cfg(feature = "baselines")]
 mod higress;
+#[cfg(feature = "baselines")]
 mod hit;
 mod least_in_flight;
+#[cfg(feature = "baselines")]
 mod power_of_two;
 mod random;
 mod round_robin;
 mod scored;
+#[cfg(feature = "baselines")]
 mod sticky;
 
 use std::fmt;
@@ -63,18 +71,25 @@ pub enum PolicyName {
     #[default]
     Cost,
     /// The less loaded of two drawn endpoints.
+    #[cfg(feature = "baselines")]
     PowerOfTwo,
     /// The reference's blend of scraped metrics: queue 2, KV cache 2, prefix 3.
+    #[cfg(feature = "baselines")]
     Blend,
     /// llm-d's sticky until saturated: prefix affinity filter and token load.
+    #[cfg(feature = "baselines")]
     Sticky,
     /// Higress' built-in blend: queue 2, KV cache 2, prefix 3, in-flight 1.
+    #[cfg(feature = "baselines")]
     Higress,
 }
 
+/// How many policies there are.
+const COUNT: usize = if cfg!(feature = "baselines") { 11 } else { 7 };
+
 impl PolicyName {
     /// Every policy, for messages, benches and tests.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; COUNT] = [
         Self::Scored,
         Self::RoundRobin,
         Self::LeastInFlight,
@@ -82,9 +97,13 @@ impl PolicyName {
         Self::GieV03,
         Self::Gie0605,
         Self::Cost,
+        #[cfg(feature = "baselines")]
         Self::PowerOfTwo,
+        #[cfg(feature = "baselines")]
         Self::Blend,
+        #[cfg(feature = "baselines")]
         Self::Sticky,
+        #[cfg(feature = "baselines")]
         Self::Higress,
     ];
 
@@ -99,9 +118,13 @@ impl PolicyName {
             Self::GieV03 => "gie_v0_3",
             Self::Gie0605 => "gie_0605",
             Self::Cost => "cost",
+            #[cfg(feature = "baselines")]
             Self::PowerOfTwo => "power_of_two",
+            #[cfg(feature = "baselines")]
             Self::Blend => "blend",
+            #[cfg(feature = "baselines")]
             Self::Sticky => "sticky",
+            #[cfg(feature = "baselines")]
             Self::Higress => "higress",
         }
     }
@@ -138,9 +161,13 @@ pub(crate) fn build(config: &PickerConfig) -> Box<dyn Policy> {
         PolicyName::Random => Box::new(random::Random),
         PolicyName::GieV03 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::V03)),
         PolicyName::Cost => Box::new(cost::Cost::new(config)),
+        #[cfg(feature = "baselines")]
         PolicyName::PowerOfTwo => Box::new(power_of_two::PowerOfTwo),
+        #[cfg(feature = "baselines")]
         PolicyName::Blend => Box::new(blend::Blend::new(&config.prefix)),
+        #[cfg(feature = "baselines")]
         PolicyName::Sticky => Box::new(sticky::Sticky::new(&config.prefix)),
+        #[cfg(feature = "baselines")]
         PolicyName::Higress => Box::new(higress::new(&config.prefix)),
         PolicyName::Gie0605 => Box::new(gie_tree::GieTree::new(gie_tree::Edition::June5)),
     }

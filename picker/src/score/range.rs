@@ -42,6 +42,7 @@ impl Range {
 
     /// The range from the least to the greatest of `values`, none of which may be NaN: the
     /// reference's own, which one extreme value bends.
+    #[cfg(feature = "baselines")]
     pub(crate) fn whole(values: impl Iterator<Item = f32>) -> Self {
         Self::counted(values).0
     }
