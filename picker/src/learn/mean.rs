@@ -1,5 +1,7 @@
 //! A mean that is slow to move and cannot be led out of its bounds.
 
+use crate::score::{greater, lesser};
+
 /// How many samples the first guess counts as.
 const GUESS: f32 = 20.0;
 /// How many samples decide once many were seen.
@@ -41,9 +43,10 @@ impl Mean {
         if self.weight < MEMORY {
             self.weight += 1.0;
         }
-        let sample = sample
-            .clamp(self.value / MOST_SURPRISE, self.value * MOST_SURPRISE)
-            .clamp(self.low, self.high);
+        // Not `clamp`, which formats its bounds where it refuses them: 20 KB of the filter's wasm.
+        let least = greater(self.value / MOST_SURPRISE, self.low);
+        let most = lesser(self.value * MOST_SURPRISE, self.high);
+        let sample = lesser(greater(sample, least), most);
         self.value += (sample - self.value) / self.weight;
     }
 }
