@@ -98,6 +98,12 @@ impl Hub {
         }
     }
 
+    /// Notes that a gateway lives.
+    pub fn heard(&self, gateway: &str, stream: u64) {
+        let now = self.clock.now();
+        self.index().heard(gateway, stream, now);
+    }
+
     /// Forgets a gateway's load after its stream ended.
     pub fn gateway_gone(&self, gateway: &str, stream: u64) {
         if self.index().gateway_gone(gateway, stream) {

@@ -80,9 +80,13 @@ fn check(file: &Path) -> ExitCode {
                 return ExitCode::FAILURE;
             }
             let endpoints: usize = config.pools.iter().map(|pool| pool.endpoints.len()).sum();
-            let (file, pools) = (file.display(), config.pools.len());
-            let good = format_args!("{file}: good, {pools} pools with {endpoints} endpoints");
-            say(&mut io::stdout(), good);
+            let pools = counted(config.pools.len(), "pool");
+            let endpoints = counted(endpoints, "endpoint");
+            let file = file.display();
+            say(
+                &mut io::stdout(),
+                format_args!("{file}: good, {pools} with {endpoints}"),
+            );
             ExitCode::SUCCESS
         }
         Err(mistakes) => {
@@ -90,6 +94,11 @@ fn check(file: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Prints a line; that nobody reads it is no failure of ours.

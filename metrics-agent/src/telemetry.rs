@@ -3,8 +3,15 @@
 //! Labels are pools and endpoints of the configuration and closed sets of words, so their number is
 //! bounded; series go when their endpoint or pool goes.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, sync::Arc, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex, atomic::AtomicU64},
+    time::Duration,
+};
 
+use picker::{Signals, StepModel};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
     metrics::{
@@ -76,6 +83,19 @@ struct HealthLabels {
     health: Word,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndpointLabels {
+    endpoint: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabels {
+    endpoint: Name,
+    part: Word,
+}
+
+type FloatGauge = Gauge<f64, AtomicU64>;
+
 /// All metrics of the agent.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -84,6 +104,8 @@ pub struct Telemetry {
     scrape_seconds: Histogram,
     problems: Family<KindLabels, Counter>,
     endpoints: Family<HealthLabels, Gauge>,
+    step_seconds: Family<PartLabels, FloatGauge>,
+    output_tokens: Family<EndpointLabels, FloatGauge>,
     pools: Mutex<BTreeSet<Arc<str>>>,
     publications: Family<PoolLabels, Counter>,
     messages: Family<KindLabels, Counter>,
@@ -139,6 +161,8 @@ impl Telemetry {
             scrape_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 12)),
             problems: Family::default(),
             endpoints: Family::default(),
+            step_seconds: Family::default(),
+            output_tokens: Family::default(),
             pools: Mutex::default(),
             publications: Family::default(),
             messages: Family::default(),
@@ -167,6 +191,18 @@ impl Telemetry {
         registry.register("page_problems", "Problems in metrics pages by kind", family);
         let family = self.endpoints.clone();
         registry.register("endpoints", "Endpoints by pool and health", family);
+        let family = self.step_seconds.clone();
+        registry.register(
+            "step_seconds",
+            "Learned cost of an engine's step: fixed, per token computed, per KV-cache token",
+            family,
+        );
+        let family = self.output_tokens.clone();
+        registry.register(
+            "mean_output_tokens",
+            "Learned mean length of an engine's answers",
+            family,
+        );
         let family = self.publications.clone();
         registry.register("publications", "Publications by pool", family);
         let family = self.messages.clone();
@@ -300,6 +336,43 @@ impl Telemetry {
             };
             let gauge = self.endpoints.get_or_create(&labels);
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Notes what was learned of the endpoints, and forgets what was noted before; called before the
+    /// metrics are read.
+    pub fn set_learned<'a>(&self, learned: impl Iterator<Item = (SocketAddr, &'a Signals)>) {
+        self.step_seconds.clear();
+        self.output_tokens.clear();
+        for (endpoint, signals) in learned {
+            let endpoint = Name(Arc::from(endpoint.to_string()));
+            if let Some(mean) = signals.mean_output_tokens {
+                let labels = EndpointLabels {
+                    endpoint: endpoint.clone(),
+                };
+                let gauge = self.output_tokens.get_or_create(&labels);
+                gauge.set(f64::from(mean.value));
+            }
+            let Some(StepModel {
+                base_us,
+                token_us,
+                kv_token_us,
+            }) = signals.step_model.map(|model| model.value)
+            else {
+                continue;
+            };
+            for (part, micros) in [
+                ("base", base_us),
+                ("token", token_us),
+                ("kv_token", kv_token_us),
+            ] {
+                let labels = PartLabels {
+                    endpoint: endpoint.clone(),
+                    part: Word(part),
+                };
+                let gauge = self.step_seconds.get_or_create(&labels);
+                gauge.set(f64::from(micros) / 1e6);
+            }
         }
     }
 

@@ -73,6 +73,9 @@ fn check_says_good_or_names_every_mistake() {
         "{said}"
     );
     assert!(good.stderr.is_empty());
+    let smallest = agent(&["check", &testdata("good/smallest.yaml")]);
+    let said = String::from_utf8(smallest.stdout).unwrap();
+    assert!(said.ends_with(": good, 1 pool with 1 endpoint\n"), "{said}");
 
     let file = testdata("bad/unknown-fields.yaml");
     let bad = agent(&["check", &file]);

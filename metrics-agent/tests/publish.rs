@@ -11,7 +11,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use picker::Millis;
+use picker::{InFlight, Millis};
 use pool_state::{
     mirror::{Applied, PoolMirror},
     proto::agent_message::Message,
@@ -190,6 +190,21 @@ async fn gateways_see_each_others_load_and_not_their_own() {
         }
     })
     .await;
+
+    for (mirror, requests) in [(&of_one, [2, 7]), (&of_two, [5, 0])] {
+        let endpoints = mirror.snapshot().unwrap().endpoints.iter();
+        for (endpoint, requests) in endpoints.zip(requests) {
+            let others = endpoint.signals.others_in_flight;
+            let others = others.map_or(InFlight::default(), |others| others.value);
+            let expected = InFlight {
+                requests,
+                tokens: 300 * u64::from(requests),
+                prefilling: requests,
+                prefill_tokens: 100 * u64::from(requests),
+            };
+            assert_eq!(others, expected, "the prefill too");
+        }
+    }
 
     // A new measurement keeps the others' load, and a gateway that leaves takes its load along.
     rig.scraped(0, 9.0);
@@ -390,6 +405,10 @@ async fn as_many_idle_streams_as_documented_and_no_more() {
                 .hello(&format!("gw-{connection}-{stream}"), &["a"])
                 .await;
             streams.push(gateway);
+        }
+        // On a busy machine it takes seconds to open them all.
+        for gateway in &mut streams {
+            gateway.heartbeat().await;
         }
     }
     for gateway in &mut streams {

@@ -267,26 +267,22 @@ async fn paths_must_be_paths() {
 }
 
 #[tokio::test]
-async fn registered_adapters_are_read_from_the_list_of_models() {
-    let body = r#"{"object":"list","data":[{"id":"tiny","parent":null},
+async fn adapters_and_context_length_are_read_from_the_list_of_models() {
+    let body = r#"{"object":"list","data":[{"id":"tiny","parent":null,"max_model_len":1024},
         {"id":"sql","parent":"tiny"},{"id":"chat","parent":"tiny"}]}"#;
     let json = answer("200 OK", &["content-type: application/json"], body);
     let server = FakeServer::answering("127.0.0.1", json).await;
     let client = ScrapeClient::new(ClientConfig::default());
     let target = ScrapeTarget::new(server.address, "/v1/models").unwrap();
-    let names: Vec<String> = client
-        .adapters(&target)
-        .await
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let models = client.models(&target).await.unwrap();
+    assert_eq!(models.max_model_len, Some(1024));
+    let names: Vec<String> = models.adapters.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["chat", "sql"]);
 
     let broken = answer("200 OK", &["content-type: application/json"], "{\"data\":");
     let server = FakeServer::answering("127.0.0.1", broken).await;
     let target = ScrapeTarget::new(server.address, "/v1/models").unwrap();
-    let error = client.adapters(&target).await.unwrap_err();
+    let error = client.models(&target).await.unwrap_err();
     assert!(
         matches!(error.failure, ScrapeFailure::Unreadable(_)),
         "{error}"

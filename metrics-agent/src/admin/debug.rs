@@ -39,9 +39,11 @@ fn pool(pool: &PoolView, now: Millis) -> Value {
 fn gateway(gateway: &GatewayView) -> Value {
     json!({
         "id": &*gateway.id,
-        "report_age_ms": gateway.age_ms,
-        "requests": gateway.requests,
-        "tokens": gateway.tokens,
+        "heard_age_ms": gateway.age_ms,
+        "requests": gateway.in_flight.requests,
+        "tokens": gateway.in_flight.tokens,
+        "prefilling": gateway.in_flight.prefilling,
+        "prefill_tokens": gateway.in_flight.prefill_tokens,
     })
 }
 
@@ -52,6 +54,7 @@ fn endpoint(endpoint: &EndpointView, now: Millis) -> Value {
         "name": endpoint.name.as_deref(),
         "labels": &*endpoint.labels,
         "weight": endpoint.weight,
+        "price": endpoint.price,
         "generation": format!("{:016x}", endpoint.generation),
         "health": latest.map_or("pending", |latest| health(latest.health)),
         "reason": latest.map(|latest| &*latest.reason),

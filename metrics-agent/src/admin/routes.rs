@@ -85,9 +85,12 @@ impl Admin {
 
     fn metrics(&self) -> Answer {
         let telemetry = &self.hub.telemetry;
-        for (pool, counts) in self.hub.index().health_counts() {
+        let index = self.hub.index();
+        for (pool, counts) in index.health_counts() {
             telemetry.set_health(pool, counts);
         }
+        telemetry.set_learned(index.signals());
+        drop(index);
         match telemetry.render() {
             Ok(body) => Answer {
                 status: StatusCode::OK,

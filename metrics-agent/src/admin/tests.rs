@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use picker::{Health, LoraState, Signal, Signals};
+use picker::{EndpointId, Health, InFlight, LoraState, Signal, Signals, StepModel};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -71,6 +71,7 @@ fn members(hub: &Hub) {
                 address: "10.0.0.1:8000".parse().unwrap(),
                 name: Some(Arc::from("pod-a")),
                 weight: 2.0,
+                price: 0.5,
                 labels: Arc::new([("zone".to_owned(), "a".to_owned())].into()),
             }],
             unresolved: 0,
@@ -94,6 +95,9 @@ fn scraped(hub: &Hub) {
                 waiting: Some(Signal::new(3.0, at.minus(1_500))),
                 lora: Some(Signal::new(lora, at)),
                 kv_blocks: Some(64),
+                max_model_len: Some(4_096),
+                step_model: Some(Signal::new(StepModel::default(), at)),
+                mean_output_tokens: Some(Signal::new(225.0, at)),
                 ..Signals::default()
             },
             health: Health::Suspect,
@@ -153,9 +157,18 @@ async fn debug_pools_shows_everything_with_ages_and_reasons() {
     members(&rig.hub);
     scraped(&rig.hub);
     let gateway: Arc<str> = Arc::from("gw-1");
+    let endpoint = EndpointId {
+        address: "10.0.0.1:8000".parse().unwrap(),
+        generation: 1,
+    };
+    let load = InFlight {
+        requests: 2,
+        prefill_tokens: 700,
+        ..InFlight::default()
+    };
     let report = pool_state::convert::Report {
         pool: "default".to_owned(),
-        loads: vec![],
+        loads: vec![(endpoint, load)],
     };
     rig.hub.report(&gateway, 1, report);
     let (status, body) = get(&rig, "/debug/pools").await;
@@ -179,8 +192,17 @@ async fn debug_pools_shows_everything_with_ages_and_reasons() {
     );
     assert_eq!(endpoint["signals"]["lora"]["active"][0], "sql");
     assert_eq!(endpoint["signals"]["kv_blocks"], 64);
+    assert_eq!(endpoint["signals"]["max_model_len"], 4_096);
+    assert_eq!(endpoint["signals"]["step_model"]["base_us"], 5_500.0);
+    assert_eq!(endpoint["signals"]["mean_output_tokens"]["value"], 225.0);
+    assert_eq!(
+        (&endpoint["weight"], &endpoint["price"]),
+        (&2.0.into(), &0.5.into())
+    );
     assert_eq!(endpoint["generation"].as_str().unwrap().len(), 16);
-    assert_eq!(page["pools"][0]["gateways"][0]["id"], "gw-1");
+    let gateway = &page["pools"][0]["gateways"][0];
+    assert_eq!(gateway["id"], "gw-1");
+    assert_eq!(gateway["prefill_tokens"], 700);
 }
 
 #[tokio::test]
@@ -199,6 +221,8 @@ async fn metrics_name_endpoints_and_pools_and_forget_them() {
         "zerohop_agent_scrapes_total{endpoint=\"10.0.0.1:8000\",result=\"ok\"} 1",
         "zerohop_agent_endpoints{pool=\"default\",health=\"suspect\"} 1",
         "zerohop_agent_gateways 0",
+        "zerohop_agent_step_seconds{endpoint=\"10.0.0.1:8000\",part=\"base\"} 0.0055",
+        "zerohop_agent_mean_output_tokens{endpoint=\"10.0.0.1:8000\"} 225.0",
         "# EOF",
     ] {
         assert!(

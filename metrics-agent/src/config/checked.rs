@@ -106,6 +106,8 @@ pub struct Endpoint {
     pub name: Option<Arc<str>>,
     /// Relative capacity, 0.01 to 100.
     pub weight: f32,
+    /// Relative price of its time, 0.01 to 100.
+    pub price: f32,
     /// Shown at `/debug/pools`.
     pub labels: Arc<BTreeMap<String, String>>,
     /// Whose metric names it speaks.

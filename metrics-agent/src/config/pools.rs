@@ -49,7 +49,8 @@ fn pool(
     engines: &Engines,
     names: &mut HashMap<String, Place>,
 ) -> Option<Pool> {
-    let section = checker.section(field, &["name", "engine", "metrics", "endpoints"])?;
+    let known = ["name", "engine", "metrics", "price", "endpoints"];
+    let section = checker.section(field, &known)?;
     let name = match section.get("name") {
         Some(field) => {
             let name = checker.name(&field, MAX_NAME);
@@ -77,8 +78,13 @@ fn pool(
         section.get("metrics").as_ref(),
         &MetricsPlace::default(),
     );
+    let inherited = Inherited {
+        engine,
+        metrics,
+        price: factor(checker, &section, "price").unwrap_or(1.0),
+    };
     let endpoints = match section.get("endpoints") {
-        Some(field) => endpoints(checker, &field, engines, &engine, &metrics),
+        Some(field) => endpoints(checker, &field, engines, &inherited),
         None => Vec::new(),
     };
     Some(Pool {
@@ -87,17 +93,23 @@ fn pool(
     })
 }
 
+/// What a pool says for all its endpoints.
+struct Inherited {
+    engine: Engine,
+    metrics: MetricsPlace,
+    price: f32,
+}
+
 fn endpoints(
     checker: &mut Checker,
     field: &Field<'_>,
     engines: &Engines,
-    engine: &Engine,
-    metrics: &MetricsPlace,
+    inherited: &Inherited,
 ) -> Vec<Endpoint> {
     let mut seen = HashSet::new();
     let mut endpoints = Vec::new();
     for entry in checker.list(field, MAX_ENDPOINTS) {
-        if let Some(endpoint) = endpoint(checker, &entry, engines, engine, metrics) {
+        if let Some(endpoint) = endpoint(checker, &entry, engines, inherited) {
             if seen.insert((endpoint.host.clone(), endpoint.port)) {
                 endpoints.push(endpoint);
             } else {
@@ -112,39 +124,46 @@ fn endpoint(
     checker: &mut Checker,
     field: &Field<'_>,
     engines: &Engines,
-    pool_engine: &Engine,
-    pool_metrics: &MetricsPlace,
+    inherited: &Inherited,
 ) -> Option<Endpoint> {
-    let known = ["address", "name", "weight", "labels", "engine", "metrics"];
+    let known = [
+        "address", "name", "weight", "price", "labels", "engine", "metrics",
+    ];
     let section = checker.section(field, &known)?;
     let address = address(checker, &section);
     let name = section
         .get("name")
         .and_then(|field| checker.name(&field, MAX_NAME))
         .map(Arc::from);
-    let weight = section
-        .get("weight")
-        .and_then(|field| checker.number(&field, 0.01..=100.0))
-        .unwrap_or(1.0);
+    let weight = factor(checker, &section, "weight").unwrap_or(1.0);
+    let price = factor(checker, &section, "price").unwrap_or(inherited.price);
     let labels = section
         .get("labels")
         .map(|field| labels(checker, &field))
         .unwrap_or_default();
     let engine = match section.get("engine") {
         Some(field) => engines.choose(checker, &field),
-        None => pool_engine.clone(),
+        None => inherited.engine.clone(),
     };
-    let metrics = metrics(checker, section.get("metrics").as_ref(), pool_metrics);
+    let metrics = metrics(checker, section.get("metrics").as_ref(), &inherited.metrics);
     let (host, port) = address?;
     Some(Endpoint {
         host,
         port,
         name,
-        weight: weight as f32,
+        weight,
+        price,
         labels: Arc::new(labels),
         engine,
         metrics,
     })
+}
+
+/// A relative number, if the section has it and it makes sense.
+fn factor(checker: &mut Checker, section: &Section<'_>, name: &str) -> Option<f32> {
+    let field = section.get(name)?;
+    let value = checker.number(&field, 0.01..=100.0)?;
+    Some(value as f32)
 }
 
 fn address(checker: &mut Checker, section: &Section<'_>) -> Option<(Host, u16)> {

@@ -107,6 +107,7 @@ fn every_field_means_what_it_says() {
     assert_eq!(first.host, Host::Ip("10.0.0.1".parse().unwrap()));
     assert_eq!(first.name.as_deref(), Some("vllm-0"));
     assert_eq!(first.weight, 2.0);
+    assert_eq!((first.price, second.price), (0.5, 1.0));
     assert_eq!(first.labels.get("node").map(String::as_str), Some("7"));
     assert_eq!(&*first.engine.name, "vllm");
     assert_eq!(first.metrics, MetricsPlace::default());
@@ -126,6 +127,12 @@ fn every_field_means_what_it_says() {
         ["sglang", "trtllm-serve", "triton-tensorrt-llm", "my-engine"]
     );
     assert!(others[3].engine.custom.is_some());
+    let prices: Vec<f32> = others.iter().map(|endpoint| endpoint.price).collect();
+    assert_eq!(
+        prices,
+        [3.0, 1.0, 3.0, 3.0],
+        "the pool's, unless one has its own"
+    );
     assert!(
         others
             .iter()

@@ -75,6 +75,7 @@ fn member(endpoint: &Endpoint, address: SocketAddr, targets: &mut Targets) -> Me
         address,
         name: endpoint.name.clone(),
         weight: endpoint.weight,
+        price: endpoint.price,
         labels: Arc::clone(&endpoint.labels),
     }
 }

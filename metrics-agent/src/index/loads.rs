@@ -13,20 +13,19 @@ use pool_state::limits;
 pub struct GatewayLoad {
     /// The stream it came over.
     pub stream: u64,
-    /// When it came.
-    pub at: Millis,
+    /// When anything came over that stream last. A gateway reports as soon as its load changes, so
+    /// one that says something else has what it reported last.
+    pub heard: Millis,
     /// Endpoints with load.
-    pub loads: HashMap<EndpointId, InFlight>,
+    pub loads: Arc<HashMap<EndpointId, InFlight>>,
 }
 
 /// The loads of all gateways on one pool, frozen for a publication.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Loads {
-    by_gateway: BTreeMap<Arc<str>, Arc<GatewayLoad>>,
+    by_gateway: BTreeMap<Arc<str>, GatewayLoad>,
     /// The sum over all gateways on each endpoint, zeros left out.
     totals: HashMap<EndpointId, InFlight>,
-    /// When the oldest of the reports came: the age of every sum.
-    oldest: Millis,
 }
 
 impl Loads {
@@ -35,24 +34,42 @@ impl Loads {
     /// not others.
     #[must_use]
     pub fn others(&self, gateway: &str) -> HashMap<EndpointId, Signal<InFlight>> {
-        let own = self.by_gateway.get(gateway);
-        if self.by_gateway.len() <= usize::from(own.is_some()) {
+        let Some(oldest) = self.oldest_of_others(gateway) else {
             return HashMap::new();
-        }
+        };
+        let own = self.by_gateway.get(gateway);
         self.totals
             .iter()
             .filter_map(|(id, total)| {
                 let own = own.and_then(|own| own.loads.get(id));
                 let others = own.map_or(*total, |own| without(*total, *own));
                 let others = limits::in_flight(others).filter(|load| load.requests > 0)?;
-                Some((*id, Signal::new(others, self.oldest)))
+                Some((*id, Signal::new(others, oldest)))
             })
             .collect()
     }
 
     /// The gateways that reported, with their reports.
     pub fn gateways(&self) -> impl Iterator<Item = (&Arc<str>, &GatewayLoad)> {
-        self.by_gateway.iter().map(|(id, load)| (id, load.as_ref()))
+        self.by_gateway.iter()
+    }
+
+    /// When the one of the others was heard that was silent longest; those without load add nothing
+    /// to a sum and so do not age it. `None` when no other has load.
+    fn oldest_of_others(&self, gateway: &str) -> Option<Millis> {
+        self.by_gateway
+            .iter()
+            .filter(|(id, load)| &***id != gateway && !load.loads.is_empty())
+            .map(|(_, load)| load.heard)
+            .min()
+    }
+
+    /// Notes that a gateway said something over `stream`.
+    pub(super) fn heard(&mut self, gateway: &str, stream: u64, now: Millis) {
+        let load = self.by_gateway.get_mut(gateway);
+        if let Some(load) = load.filter(|load| load.stream == stream) {
+            load.heard = now;
+        }
     }
 
     /// Takes a report; says whether the sums changed.
@@ -67,19 +84,19 @@ impl Loads {
             .into_iter()
             .filter(|(_, load)| *load != InFlight::default())
             .collect();
-        let load = Arc::new(GatewayLoad {
+        let loads = Arc::new(loads);
+        let load = GatewayLoad {
             stream,
-            at: now,
-            loads,
-        });
-        let before = self
-            .by_gateway
-            .insert(Arc::clone(gateway), Arc::clone(&load));
-        let changed = match before {
-            Some(before) => before.loads != load.loads,
-            None => !load.loads.is_empty(),
+            heard: now,
+            loads: Arc::clone(&loads),
         };
-        self.add_up(changed);
+        let changed = match self.by_gateway.insert(Arc::clone(gateway), load) {
+            Some(before) => before.loads != loads,
+            None => !loads.is_empty(),
+        };
+        if changed {
+            self.add_up();
+        }
         changed
     }
 
@@ -91,23 +108,16 @@ impl Loads {
         };
         let changed = !ended.loads.is_empty();
         self.by_gateway.remove(gateway);
-        self.add_up(changed);
+        if changed {
+            self.add_up();
+        }
         changed
     }
 
-    fn add_up(&mut self, changed: bool) {
-        self.oldest = self
-            .by_gateway
-            .values()
-            .map(|load| load.at)
-            .min()
-            .unwrap_or_default();
-        if !changed {
-            return;
-        }
+    fn add_up(&mut self) {
         self.totals.clear();
         for load in self.by_gateway.values() {
-            for (id, in_flight) in &load.loads {
+            for (id, in_flight) in load.loads.iter() {
                 if in_flight.requests > 0 {
                     let total = self.totals.entry(*id).or_default();
                     *total = total.plus(*in_flight);

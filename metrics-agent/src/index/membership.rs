@@ -36,6 +36,8 @@ pub struct Member {
     pub name: Option<Arc<str>>,
     /// Relative capacity, 0.01 to 100.
     pub weight: f32,
+    /// Relative price of its time, 0.01 to 100.
+    pub price: f32,
     /// For people.
     pub labels: Arc<BTreeMap<String, String>>,
 }

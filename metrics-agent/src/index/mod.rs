@@ -126,6 +126,13 @@ impl Index {
         }
     }
 
+    /// Notes that a gateway which said something lives, and so still has what it reported last.
+    pub fn heard(&mut self, gateway: &str, stream: u64, now: Millis) {
+        for pool in self.pools.values_mut() {
+            pool.heard(gateway, stream, now);
+        }
+    }
+
     /// Forgets the loads that came over a stream which ended; says whether other gateways should
     /// hear of it. Loads that the gateway reported over a later stream stay.
     pub fn gateway_gone(&mut self, gateway: &str, stream: u64) -> bool {

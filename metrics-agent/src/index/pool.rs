@@ -67,6 +67,10 @@ impl PoolState {
         changed
     }
 
+    pub(super) fn heard(&mut self, gateway: &str, stream: u64, now: Millis) {
+        Arc::make_mut(&mut self.loads).heard(gateway, stream, now);
+    }
+
     pub(super) fn gateway_gone(&mut self, gateway: &str, stream: u64) -> bool {
         let changed = Arc::make_mut(&mut self.loads).forget(gateway, stream);
         self.dirty |= changed;
@@ -145,8 +149,8 @@ fn endpoint(member: &Member, state: &EndpointState) -> Option<Endpoint> {
             generation: generation(member.address, member.name.as_deref(), shown.life),
         },
         health: shown.health,
-        price: 1.0,
         weight: member.weight,
+        price: member.price,
         signals: shown.signals.clone(),
     })
 }

@@ -95,6 +95,7 @@ fn membership(present: &[bool]) -> Membership {
         address: address(target),
         name: None,
         weight: 1.0,
+        price: 1.0,
         labels: Arc::default(),
     });
     Membership {

@@ -27,6 +27,7 @@ fn members(pool: &str, targets: &[u64]) -> PoolMembers {
                 address: address(*target),
                 name: None,
                 weight: 1.0,
+                price: 1.0,
                 labels: Arc::default(),
             })
             .collect(),
@@ -362,6 +363,72 @@ fn a_gateways_former_stream_is_not_another_gateway() {
     assert!(index.gateway_gone("one", 3));
     let publications = published(&mut index, GRACE_MS + 1);
     assert_eq!(others(&publications, "two", 1), 0);
+}
+
+/// A gateway reports when its load changes: one that says nothing but that it lives still has what
+/// it reported, and one without load ages nobody's sum.
+#[test]
+fn a_load_is_as_old_as_its_gateway_is_silent() {
+    let mut index = index();
+    index.set_membership(&membership(&[("a", &[1])]), Millis(0));
+    let gateways = ["one", "two", "idle", "me"].map(Arc::<str>::from);
+    let [one, two, idle, me] = &gateways;
+    for (stream, gateway) in (1..).zip(&gateways) {
+        let load = if gateway == idle { 0 } else { 5 };
+        index.report(gateway, stream, report(&[(1, load)]), Millis(10));
+    }
+    let age_at = |index: &mut Index, now: u64| {
+        index.report(two, 2, report(&[(1, now as u32)]), Millis(now));
+        let publications = index.publish(Millis(now), 1);
+        let others = only(&publications).loads.others(me);
+        others.get(&id(1)).map(|others| others.age_ms(Millis(now)))
+    };
+    assert_eq!(age_at(&mut index, GRACE_MS), Some(GRACE_MS - 10), "of one");
+    index.heard(one, 1, Millis(GRACE_MS + 1_000));
+    assert_eq!(age_at(&mut index, GRACE_MS + 1_001), Some(1));
+    index.heard(one, 77, Millis(GRACE_MS + 5_000));
+    assert_eq!(
+        age_at(&mut index, GRACE_MS + 5_002),
+        Some(4_002),
+        "a former stream says nothing of this one"
+    );
+}
+
+#[test]
+fn sums_hold_the_prefill_and_nothing_that_nobody_would_believe() {
+    let mut index = index();
+    index.set_membership(&membership(&[("a", &[1, 2])]), Millis(0));
+    let load = InFlight {
+        requests: 900_000,
+        tokens: 7_000,
+        prefilling: 2,
+        prefill_tokens: 500,
+    };
+    for (stream, gateway) in ["one", "two"].iter().enumerate() {
+        let small = InFlight {
+            requests: 3,
+            ..load
+        };
+        let loads = vec![(id(1), small), (id(2), load)];
+        let report = Report {
+            pool: "a".to_owned(),
+            loads,
+        };
+        index.report(&Arc::from(*gateway), stream as u64, report, Millis(10));
+    }
+    let publications = published(&mut index, GRACE_MS);
+    let others = only(&publications).loads.others("me");
+    let expected = InFlight {
+        requests: 6,
+        tokens: 14_000,
+        prefilling: 4,
+        prefill_tokens: 1_000,
+    };
+    assert_eq!(
+        others.get(&id(1)).map(|others| others.value),
+        Some(expected)
+    );
+    assert_eq!(others.get(&id(2)), None, "1,800,000 requests");
 }
 
 #[test]

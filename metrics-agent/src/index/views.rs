@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use picker::{Health, Millis, SnapshotVersion};
+use picker::{Health, InFlight, Millis, Signals, SnapshotVersion};
 
 use super::{Index, Observation, generation};
 
@@ -30,6 +30,8 @@ pub struct EndpointView {
     pub labels: Arc<BTreeMap<String, String>>,
     /// The configured weight.
     pub weight: f32,
+    /// The configured price.
+    pub price: f32,
     /// Its present generation.
     pub generation: u64,
     /// The newest outcome of a scrape; `None` before the first.
@@ -45,12 +47,10 @@ pub struct EndpointView {
 pub struct GatewayView {
     /// The gateway's id.
     pub id: Arc<str>,
-    /// Milliseconds since its last report.
+    /// Milliseconds since it was last heard.
     pub age_ms: u64,
-    /// Requests in flight on all endpoints.
-    pub requests: u64,
-    /// Their tokens.
-    pub tokens: u64,
+    /// What it has in flight on all endpoints together.
+    pub in_flight: InFlight,
 }
 
 /// How many endpoints of a pool are in which state.
@@ -84,12 +84,11 @@ impl Index {
                     .gateways()
                     .map(|(id, load)| GatewayView {
                         id: Arc::clone(id),
-                        age_ms: now.since(load.at),
-                        requests: load.loads.values().map(|l| u64::from(l.requests)).sum(),
-                        tokens: load
+                        age_ms: now.since(load.heard),
+                        in_flight: load
                             .loads
                             .values()
-                            .fold(0, |sum, l| u64::saturating_add(sum, l.tokens)),
+                            .fold(InFlight::default(), |sum, load| sum.plus(*load)),
                     })
                     .collect(),
             })
@@ -114,6 +113,16 @@ impl Index {
         })
     }
 
+    /// The signals of every endpoint that was scraped, by address; one in several pools occurs
+    /// several times.
+    pub fn signals(&self) -> impl Iterator<Item = (SocketAddr, &Signals)> {
+        let members = self.pools.values().flat_map(|pool| &pool.members);
+        members.filter_map(|member| {
+            let latest = self.endpoints.get(&member.target)?.latest.as_ref()?;
+            Some((member.address, &latest.signals))
+        })
+    }
+
     fn endpoint_view(&self, member: &super::Member) -> EndpointView {
         let state = self.endpoints.get(&member.target);
         let latest = state.and_then(|state| state.latest.clone());
@@ -123,6 +132,7 @@ impl Index {
             name: member.name.clone(),
             labels: Arc::clone(&member.labels),
             weight: member.weight,
+            price: member.price,
             generation: generation(member.address, member.name.as_deref(), life),
             latest,
             attempts: state.map_or(0, |state| state.attempts),

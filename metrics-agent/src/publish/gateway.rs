@@ -176,7 +176,9 @@ impl<'a> Gateway<'a> {
                 return Err(Status::invalid_argument("a second hello"));
             }
             // A message of a later contract says at least that the gateway lives.
-            Some(gateway_message::Message::Heartbeat(_)) | None => {}
+            Some(gateway_message::Message::Heartbeat(_)) | None => {
+                self.hub.heard(&self.id, self.stream);
+            }
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
-    adapters::Adapters,
     judge::Judge,
+    models::Asking,
     notices::{Leave, Notices, Tell, Told},
 };
 use crate::{
@@ -37,7 +37,7 @@ pub(super) struct Task {
     shared: Arc<ArcSwap<Shared>>,
     notices: Arc<Notices>,
     told: Told,
-    adapters: Option<Adapters>,
+    models: Option<Asking>,
     entropy: SplitMix64,
     counters: ScrapeCounters,
 }
@@ -58,7 +58,7 @@ impl Task {
             shared,
             notices,
             told: Told::default(),
-            adapters: None,
+            models: None,
             entropy: seeded(),
             counters,
         }
@@ -121,9 +121,9 @@ impl Task {
         };
         let took = started.elapsed();
         self.count(&outcome, took);
-        let registered = self.adapters.as_ref().and_then(Adapters::news);
-        self.learn(judge.ended(&outcome, registered, self.hub.clock.now()));
-        self.follow_adapters(&outcome);
+        let models = self.models.as_ref().and_then(Asking::news);
+        self.learn(judge.ended(&outcome, models, self.hub.clock.now()));
+        self.follow_models(&outcome);
         outcome.is_err() || took > shared.settings.interval
     }
 
@@ -132,12 +132,12 @@ impl Task {
         self.hub.observe(self.id, observation);
     }
 
-    fn follow_adapters(&mut self, outcome: &Result<Scraped, ScrapeError>) {
-        if let (Ok(scraped), None) = (outcome, &self.adapters)
+    fn follow_models(&mut self, outcome: &Result<Scraped, ScrapeError>) {
+        if let (Ok(scraped), None) = (outcome, &self.models)
             && &*scraped.dialect == "vllm"
         {
             let shared = Arc::clone(&self.shared);
-            self.adapters = Some(Adapters::follow(self.target.address, shared));
+            self.models = Some(Asking::follow(self.target.address, shared));
         }
     }
 

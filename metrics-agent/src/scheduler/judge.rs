@@ -1,13 +1,13 @@
 //! From attempts to observations: the watcher's knowledge in the index's form.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use picker::Millis;
 
 use crate::{
     config::ScrapeSettings,
     index::{Attempt, Observation},
-    scrape::{Cause, ScrapeError, Scraped, Watch, WatchConfig},
+    scrape::{Cause, Models, ScrapeError, Scraped, Watch, WatchConfig},
 };
 
 fn millis(duration: Duration) -> u64 {
@@ -52,11 +52,11 @@ impl Judge {
     pub(super) fn ended(
         &mut self,
         outcome: &Result<Scraped, ScrapeError>,
-        registered: Option<Vec<Arc<str>>>,
+        models: Option<Models>,
         now: Millis,
     ) -> Observation {
-        if let Some(registered) = registered {
-            self.watch.set_registered(registered);
+        if let Some(models) = models {
+            self.watch.set_models(models);
         }
         let attempt = match outcome {
             Ok(scraped) => {

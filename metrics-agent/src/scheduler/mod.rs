@@ -8,10 +8,10 @@
 //! scrapes at work is limited by two lanes: endpoints that answered in time last time, and the
 //! others. A hundred hanging endpoints queue in the second lane and the living ones do not notice.
 
-mod adapters;
 mod endpoint;
 mod judge;
 mod lanes;
+mod models;
 mod notices;
 
 use std::{

@@ -29,6 +29,7 @@ pub mod watch;
 pub use client::{ClientConfig, ScrapeClient};
 pub use dialect::Dialect;
 pub use error::{FailureKind, ScrapeError, ScrapeFailure};
+pub use models::Models;
 pub use scraped::{AdapterActivity, Problems, Scraped};
 pub use target::ScrapeTarget;
 pub use watch::{Cause, Watch, WatchConfig};

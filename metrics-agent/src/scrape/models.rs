@@ -1,11 +1,12 @@
-//! Which adapters an engine can serve: `GET /v1/models`.
+//! Which adapters an engine can serve, and how long its context is: `GET /v1/models`.
 //!
 //! The metrics only show adapters at work; an idle one vanishes from them. The list of models names
-//! every registered adapter with its base model as `parent`. It changes rarely, so asking every
-//! five to ten seconds is plenty.
+//! every registered adapter with its base model as `parent`, and the base model's `max_model_len`.
+//! It changes rarely, so asking every five to ten seconds is plenty.
 
 use std::sync::Arc;
 
+use pool_state::limits;
 use serde::Deserialize;
 
 use super::{ScrapeClient, ScrapeError, ScrapeTarget, client::Expected, error::ScrapeFailure};
@@ -18,6 +19,16 @@ const LONGEST_NAME: usize = 256;
 /// Bytes of the answer: some 500 per model.
 const MOST_BYTES: usize = 1024 * 1024;
 
+/// What the list of models says of an engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Models {
+    /// The registered adapters, sorted and without duplicates; empty for an engine without any.
+    pub adapters: Vec<Arc<str>>,
+    /// The most tokens that prompt and output may have together, at least 1: the least of the base
+    /// models', because a request may name any of them. vLLM gives adapters none of their own.
+    pub max_model_len: Option<u32>,
+}
+
 #[derive(Debug, Deserialize)]
 struct ModelList {
     data: Vec<Model>,
@@ -28,15 +39,18 @@ struct Model {
     id: String,
     #[serde(default)]
     parent: Option<String>,
+    /// Of any type: a wrong one costs this field and not the list.
+    #[serde(default)]
+    max_model_len: serde_json::Value,
 }
 
 impl ScrapeClient {
-    /// The registered adapters, sorted and without duplicates; empty for an engine without any.
+    /// What the engine's list of models says.
     ///
     /// # Errors
     /// As [`ScrapeClient::scrape`]; also when the body is no list of models. An engine that asks
     /// for an API key answers 401, and one without this API 404.
-    pub async fn adapters(&self, target: &ScrapeTarget) -> Result<Vec<Arc<str>>, ScrapeError> {
+    pub async fn models(&self, target: &ScrapeTarget) -> Result<Models, ScrapeError> {
         let expected = Expected {
             accept: "application/json",
             types: &["application/json"],
@@ -49,15 +63,20 @@ impl ScrapeClient {
             Flow::Continue
         };
         self.fetch(target, expected, sink).await?;
-        adapters(&body).map_err(|error| ScrapeError {
+        models(&body).map_err(|error| ScrapeError {
             url: Arc::clone(&target.url),
             failure: ScrapeFailure::Unreadable(error.to_string()),
         })
     }
 }
 
-fn adapters(body: &[u8]) -> Result<Vec<Arc<str>>, serde_json::Error> {
+fn models(body: &[u8]) -> Result<Models, serde_json::Error> {
     let list: ModelList = serde_json::from_slice(body)?;
+    let bases = list.data.iter().filter(|model| model.parent.is_none());
+    let max_model_len = bases
+        .filter_map(|model| u32::try_from(model.max_model_len.as_u64()?).ok())
+        .filter_map(limits::max_model_len)
+        .min();
     let mut names: Vec<Arc<str>> = list
         .data
         .into_iter()
@@ -68,7 +87,10 @@ fn adapters(body: &[u8]) -> Result<Vec<Arc<str>>, serde_json::Error> {
         .collect();
     names.sort_unstable();
     names.dedup();
-    Ok(names)
+    Ok(Models {
+        adapters: names,
+        max_model_len,
+    })
 }
 
 #[cfg(test)]
@@ -82,8 +104,12 @@ mod tests {
             {"id":"sql","parent":"tiny","permission":[{"id":"x"}]},
             {"id":"chat","parent":"tiny"},{"id":"chat","parent":"tiny"},
             {"id":"other"}]}"#;
-        let names = adapters(body).unwrap();
-        assert_eq!(names, [Arc::<str>::from("chat"), Arc::from("sql")]);
+        let models = models(body).unwrap();
+        assert_eq!(
+            models.adapters,
+            [Arc::<str>::from("chat"), Arc::from("sql")]
+        );
+        assert_eq!(models.max_model_len, Some(1024));
     }
 
     #[test]
@@ -91,9 +117,41 @@ mod tests {
         let model = |name: String| format!("{{\"id\":\"{name}\",\"parent\":\"p\"}}");
         let mut models: Vec<String> = (0..2000).map(|at| model(format!("a{at}"))).collect();
         models.insert(0, model("x".repeat(LONGEST_NAME + 1)));
-        let names = adapters(format!("{{\"data\":[{}]}}", models.join(",")).as_bytes()).unwrap();
+        let body = format!("{{\"data\":[{}]}}", models.join(","));
+        let names = super::models(body.as_bytes()).unwrap().adapters;
         assert_eq!(names.len(), MOST_ADAPTERS);
         assert!(names.iter().all(|name| name.len() <= LONGEST_NAME));
+    }
+
+    #[test]
+    fn the_shortest_base_model_limits_the_context() {
+        let limit = |cards: &str| {
+            let body = format!("{{\"data\":[{cards}]}}");
+            models(body.as_bytes()).unwrap().max_model_len
+        };
+        let two = r#"{"id":"a","max_model_len":8192},{"id":"b","max_model_len":4096}"#;
+        assert_eq!(limit(two), Some(4096));
+        let adapter = r#"{"id":"a","max_model_len":8192},
+            {"id":"x","parent":"a","max_model_len":16}"#;
+        assert_eq!(
+            limit(adapter),
+            Some(8192),
+            "an adapter's is not the engine's"
+        );
+        for lie in [
+            "0",
+            "-1",
+            "1.5",
+            "1e99",
+            "null",
+            "\"8192\"",
+            "[]",
+            "4294967295",
+        ] {
+            let card = format!("{{\"id\":\"a\",\"max_model_len\":{lie}}}");
+            assert_eq!(limit(&card), None, "{lie}");
+        }
+        assert_eq!(limit(r#"{"id":"a"}"#), None);
     }
 
     #[test]
@@ -106,7 +164,7 @@ mod tests {
             "{\"data\":[{\"id\":1}]}",
             "\u{0}",
         ] {
-            assert!(adapters(body.as_bytes()).is_err(), "{body:?}");
+            assert!(models(body.as_bytes()).is_err(), "{body:?}");
         }
     }
 }

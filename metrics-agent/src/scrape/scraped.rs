@@ -27,6 +27,9 @@ pub struct Scraped {
     pub generation_tokens_total: Option<f64>,
     /// Prompt tokens since the engine started; the sum over data-parallel engines.
     pub prompt_tokens_total: Option<f64>,
+    /// Prompt tokens found in the prefix cache since the engine started; the sum over data-parallel
+    /// engines.
+    pub cached_prompt_tokens_total: Option<f64>,
     /// Finished requests since the engine started, whatever their ending.
     pub success_total: Option<f64>,
     /// When the server's process started, in seconds since 1970.

@@ -133,6 +133,7 @@ pub(crate) fn membership(pools: &[(&str, u16)]) -> Membership {
                         address: address(target),
                         name: None,
                         weight: 1.0,
+                        price: 1.0,
                         labels: Arc::default(),
                     })
                     .collect(),
@@ -184,12 +185,15 @@ impl Gateway {
         .await;
     }
 
+    /// Reports so many requests, none with a first token, each of 300 tokens of which 100 are not
+    /// cached.
     pub(crate) async fn report(&mut self, pool: &str, loads: &[(EndpointId, u32)]) {
         let loads = loads.iter().map(|(id, requests)| {
             let load = InFlight {
                 requests: *requests,
-                tokens: 0,
-                ..InFlight::default()
+                tokens: 300 * u64::from(*requests),
+                prefilling: *requests,
+                prefill_tokens: 100 * u64::from(*requests),
             };
             (*id, load)
         });

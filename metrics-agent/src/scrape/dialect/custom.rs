@@ -43,6 +43,8 @@ pub struct RawCustomDialect {
     pub generation_tokens: Option<String>,
     /// Prompt tokens, a counter.
     pub prompt_tokens: Option<String>,
+    /// Prompt tokens found in the prefix cache, a counter.
+    pub cached_prompt_tokens: Option<String>,
     /// Finished requests, a counter.
     pub success: Option<String>,
     /// The process's start in seconds since 1970.
@@ -163,6 +165,12 @@ impl RawCustomDialect {
             "prompt_tokens",
             Field::PromptTokens,
             self.prompt_tokens,
+            Source::Value,
+        );
+        add(
+            "cached_prompt_tokens",
+            Field::CachedPromptTokens,
+            self.cached_prompt_tokens,
             Source::Value,
         );
         add("success", Field::Success, self.success, Source::Value);

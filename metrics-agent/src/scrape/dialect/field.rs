@@ -24,6 +24,8 @@ pub(crate) enum Field {
     GenerationTokens,
     /// Prompt tokens, a counter.
     PromptTokens,
+    /// Prompt tokens found in the prefix cache and so not computed, a counter.
+    CachedPromptTokens,
     /// Finished requests, a counter.
     Success,
     /// The process's start in seconds since 1970.
@@ -67,6 +69,7 @@ impl Field {
             | Self::KvTotal
             | Self::GenerationTokens
             | Self::PromptTokens
+            | Self::CachedPromptTokens
             | Self::Success => Aggregate::Sum,
             Self::KvUsage
             | Self::KvBlockSize
@@ -88,9 +91,10 @@ impl Field {
             Self::KvUsed | Self::KvTotal => within(0.0, MOST_COUNTED),
             Self::KvBlockSize => within(1.0, MOST_BLOCK_TOKENS),
             Self::KvBlocks => within(1.0, MOST_BLOCKS),
-            Self::GenerationTokens | Self::PromptTokens | Self::Success => {
-                within(0.0, MOST_COUNTED)
-            }
+            Self::GenerationTokens
+            | Self::PromptTokens
+            | Self::CachedPromptTokens
+            | Self::Success => within(0.0, MOST_COUNTED),
             Self::ProcessStart | Self::Lora => within(f64::MIN_POSITIVE, LATEST_START),
             Self::Awake => within(0.0, 1.0),
         }

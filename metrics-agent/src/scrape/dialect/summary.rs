@@ -88,6 +88,7 @@ impl<'d> Page<'d> {
             lora: None,
             generation_tokens_total: value(Field::GenerationTokens),
             prompt_tokens_total: value(Field::PromptTokens),
+            cached_prompt_tokens_total: value(Field::CachedPromptTokens),
             success_total: value(Field::Success),
             process_start_time_seconds: value(Field::ProcessStart),
             awake: value(Field::Awake).map(|awake| awake > 0.0),

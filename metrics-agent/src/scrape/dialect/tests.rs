@@ -33,6 +33,7 @@ fn vllm_0_32_under_load_gives_every_signal() {
     );
     assert_eq!(scraped.generation_tokens_total, Some(5106.0));
     assert_eq!(scraped.prompt_tokens_total, Some(6442.0));
+    assert_eq!(scraped.cached_prompt_tokens_total, Some(192.0));
     assert_eq!(scraped.success_total, Some(63.0));
     assert_eq!(scraped.process_start_time_seconds, Some(1.795_349_852_52e9));
     assert_eq!(scraped.awake, Some(true));
@@ -117,6 +118,7 @@ fn data_parallel_engines_add_up_and_the_fullest_cache_counts() {
     assert_eq!((scraped.waiting, scraped.running), (Some(22.0), Some(8.0)));
     assert_eq!(scraped.generation_tokens_total, Some(77.0 + 157.0));
     assert_eq!(scraped.prompt_tokens_total, Some(960.0));
+    assert_eq!(scraped.cached_prompt_tokens_total, Some(0.0));
     assert_eq!(scraped.kv_usage, Some((20.0 / 63.0) as f32));
     assert_eq!(
         scraped.kv_blocks,

@@ -7,6 +7,9 @@
 //! * `cache_config_info` (0.8.5) has block size and count as labels. `num_gpu_blocks` counts one
 //!   block too many (the null block), may be `None`, and under data parallelism every engine's
 //!   series names the sum of all.
+//! * `prefix_cache_hits_total` (0.9.2) counts tokens. `gpu_prefix_cache_hits_total` (0.7.3 to 0.11)
+//!   is not read: it counted blocks at first. Tokens from a cache outside of the engine
+//!   (`external_prefix_cache_hits_total`) count as computed.
 //! * `engine_sleep_state` (0.11) is 0 at `awake` while the engine sleeps.
 //! * Gauges and token counters move with every step of the engine. With `--shutdown-timeout` a
 //!   server that drains looks idle here while it refuses every request: no metric shows it.
@@ -29,6 +32,7 @@ pub(super) const PRESET: Preset = Preset {
         PresetRule::value(Field::Lora, "vllm:lora_requests_info"),
         PresetRule::value(Field::GenerationTokens, "vllm:generation_tokens_total"),
         PresetRule::value(Field::PromptTokens, "vllm:prompt_tokens_total"),
+        PresetRule::value(Field::CachedPromptTokens, "vllm:prefix_cache_hits_total"),
         PresetRule::value(Field::Success, "vllm:request_success_total"),
         PresetRule::value(
             Field::Awake,

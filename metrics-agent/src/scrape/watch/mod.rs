@@ -1,10 +1,12 @@
-//! What a series of scrapes says about one engine: alive, hung, restarted.
+//! What a series of scrapes says about one engine: alive, hung, restarted, how fast.
 //!
 //! Pure: the caller brings the results and the time. One [`Watch`] per endpoint.
 //!
 //! ```text
 //!                    +-> life      start time or counters: which life is this?   -> generation
 //!   Scraped ----+----+-> progress  busy but nothing moves: hung                  -> Suspect
+//!   failure ----+    +-> steps     what a step costs, by busy windows            -> signal
+//!               |    +-> answers   tokens per finished request                   -> signal
 //!               |    +-> signals   each value with the time it was taken
 //!               +------> reach     refused, silent, 5xx                          -> Suspect
 //!                        awake=0, hint of the caller                             -> Draining
@@ -19,18 +21,23 @@
 //! metric while it answers 500 to every request; and an engine that hangs while idle shows it only
 //! when a request is stuck. Both are the gateway's to notice, by the failures of its own requests.
 
+mod answers;
 mod life;
 mod progress;
 mod reach;
+mod steps;
+mod told;
 
 use std::sync::Arc;
 
 use picker::{Health, LoraState, Millis, Signal, Signals};
 
-use super::{FailureKind, Scraped};
+use super::{FailureKind, Models, Scraped};
+use answers::Answers;
 use life::Life;
 use progress::Progress;
 use reach::Reach;
+use steps::Steps;
 
 /// When what counts as what. All times in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,11 +113,14 @@ impl Cause {
 pub struct Watch {
     signals: Signals,
     registered: Vec<Arc<str>>,
+    max_model_len: Option<u32>,
     asleep: bool,
     leaving: bool,
     scrapes: u64,
     life: Life,
     progress: Progress,
+    steps: Steps,
+    answers: Answers,
     reach: Reach,
 }
 
@@ -121,11 +131,14 @@ impl Watch {
         Self {
             signals: Signals::default(),
             registered: Vec::new(),
+            max_model_len: None,
             asleep: false,
             leaving: false,
             scrapes: 0,
             life: Life::new(config.restart_spacing_ms),
             progress: Progress::new(config.hang_after_ms, config.hang_scrapes),
+            steps: Steps::default(),
+            answers: Answers::default(),
             reach: Reach::new(config.silent_after_ms, config.failures),
         }
     }
@@ -142,8 +155,12 @@ impl Watch {
         if self.life.scraped(scraped, at) {
             self.signals = Signals::default();
             self.progress.reset();
+            self.steps = Steps::default();
+            self.answers = Answers::default();
         }
         self.progress.scraped(scraped, at);
+        self.steps.scraped(scraped, self.progress.hung(), at);
+        self.answers.scraped(scraped, at);
         self.asleep = match scraped.awake {
             Some(awake) => !awake,
             None => self.asleep && scraped.problems.bad_lines > 0,
@@ -162,9 +179,10 @@ impl Watch {
         self.leaving = leaving;
     }
 
-    /// The adapters that the engine can serve, from [`super::ScrapeClient::adapters`].
-    pub fn set_registered(&mut self, registered: Vec<Arc<str>>) {
-        self.registered = registered;
+    /// What the engine's list of models says, from [`super::ScrapeClient::models`].
+    pub fn set_models(&mut self, models: Models) {
+        self.registered = models.adapters;
+        self.max_model_len = models.max_model_len;
     }
 
     /// Why the endpoint is not ready at `now`; `None` when it is.
@@ -215,6 +233,7 @@ impl Watch {
     #[must_use]
     pub fn signals(&self) -> Signals {
         let mut signals = self.signals.clone();
+        signals.max_model_len = self.max_model_len;
         if !self.registered.is_empty() {
             self.add_registered(&mut signals);
         }
@@ -223,6 +242,8 @@ impl Watch {
             age_to(&mut signals.running, moved_at);
             age_to(&mut signals.kv_usage, moved_at);
             age_to(&mut signals.lora, moved_at);
+            age_to(&mut signals.step_model, moved_at);
+            age_to(&mut signals.mean_output_tokens, moved_at);
         }
         signals
     }
@@ -239,6 +260,9 @@ impl Watch {
             max: activity.max,
         });
         renew(&mut signals.lora, lora, at);
+        // What was learned of an engine holds as long as it lives, so it is as old as its last page.
+        renew(&mut signals.step_model, self.steps.model(), at);
+        renew(&mut signals.mean_output_tokens, self.answers.mean(), at);
         signals.kv_block_size = scraped.kv_block_size.or(signals.kv_block_size);
         signals.kv_blocks = scraped.kv_blocks.or(signals.kv_blocks);
     }

@@ -333,13 +333,17 @@ fn what_a_page_leaves_out_keeps_its_value_and_its_age() {
 }
 
 #[test]
-fn registered_adapters_join_what_the_metrics_show() {
+fn the_list_of_models_joins_what_the_metrics_show() {
     let registered: Vec<Arc<str>> = vec![Arc::from("chat"), Arc::from("sql")];
     let mut story = Story::new();
-    story.watch.set_registered(registered.clone());
+    story.watch.set_models(Models {
+        adapters: registered.clone(),
+        max_model_len: Some(4096),
+    });
     story.scrape(&page(1.0, 1.0));
     let before_any = story.watch.signals().lora.unwrap();
     assert_eq!(before_any.value.registered, registered);
+    assert_eq!(story.watch.signals().max_model_len, Some(4096));
     assert!(before_any.value.active.is_empty());
 
     let active = crate::scrape::AdapterActivity {
@@ -355,3 +359,5 @@ fn registered_adapters_join_what_the_metrics_show() {
     assert_eq!((lora.registered, lora.max), (registered, 2));
     assert_eq!(lora.active, [Arc::<str>::from("sql")]);
 }
+
+mod learning;

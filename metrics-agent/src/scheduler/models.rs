@@ -1,5 +1,5 @@
-//! Asks a vLLM which LoRA adapters it can serve, beside the scrapes: the metrics show only adapters
-//! at work. A task of its own, so that a slow answer delays no scrape.
+//! Asks a vLLM which LoRA adapters it can serve and how long its context is, beside the scrapes: the
+//! metrics show only adapters at work. A task of its own, so that a slow answer delays no scrape.
 
 use std::{
     net::SocketAddr,
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::Shared;
 use crate::{
     entropy::{jittered, seeded},
-    scrape::{FailureKind, ScrapeTarget},
+    scrape::{FailureKind, Models, ScrapeTarget},
 };
 
 /// Between two questions, with a quarter of jitter.
@@ -22,16 +22,16 @@ const REFRESH: Duration = Duration::from_secs(5);
 const UNAVAILABLE: Duration = Duration::from_secs(60);
 const PATH: &str = "/v1/models";
 
-type News = Arc<Mutex<Option<Vec<Arc<str>>>>>;
+type News = Arc<Mutex<Option<Models>>>;
 
-/// The adapters of one endpoint; asks as long as it lives.
+/// The models of one endpoint; asks as long as it lives.
 #[derive(Debug)]
-pub(super) struct Adapters {
+pub(super) struct Asking {
     news: News,
     task: JoinHandle<()>,
 }
 
-impl Adapters {
+impl Asking {
     /// Starts asking the model server at `address`.
     pub(super) fn follow(address: SocketAddr, shared: Arc<ArcSwap<Shared>>) -> Self {
         let news = News::default();
@@ -39,14 +39,14 @@ impl Adapters {
         Self { news, task }
     }
 
-    /// The adapters, if an answer came since the last call.
-    pub(super) fn news(&self) -> Option<Vec<Arc<str>>> {
+    /// The models, if an answer came since the last call.
+    pub(super) fn news(&self) -> Option<Models> {
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         news.take()
     }
 }
 
-impl Drop for Adapters {
+impl Drop for Asking {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -59,9 +59,9 @@ async fn ask(address: SocketAddr, shared: Arc<ArcSwap<Shared>>, news: News) {
     let mut entropy = seeded();
     loop {
         let client = shared.load().client.clone();
-        let pause = match client.adapters(&page).await {
-            Ok(adapters) => {
-                *news.lock().unwrap_or_else(PoisonError::into_inner) = Some(adapters);
+        let pause = match client.models(&page).await {
+            Ok(models) => {
+                *news.lock().unwrap_or_else(PoisonError::into_inner) = Some(models);
                 REFRESH
             }
             Err(error) if error.kind() == FailureKind::NoMetrics => UNAVAILABLE,
