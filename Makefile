@@ -15,7 +15,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm bench bench-filter bench-pick bench-prefix bench-agent bench-freshness bench-envoy clean
+	test-vllm bench bench-filter bench-pick bench-prefix bench-agent bench-freshness bench-envoy bench-routing clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -4,7 +4,7 @@ use crate::outcome::{Outcome, RequestRecord, Status};
 
 /// A request that was refused or failed counts with this latency, in seconds, so that nobody looks
 /// better by answering less.
-const NO_ANSWER: f64 = 1_000.0;
+pub const NO_ANSWER: f64 = 1_000.0;
 
 /// What a figure says of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

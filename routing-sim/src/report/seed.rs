@@ -6,7 +6,7 @@ use super::{
     figure::{Better, Figure},
     measure::Measure,
     plot::{Panel, Series, Sheet},
-    policies::{BLEND, COST, GIE_V03, RANDOM, ROUND_ROBIN},
+    policies::{BLEND, COST, GIE_V03, ORACLE, RANDOM, ROUND_ROBIN},
     runner::{Plan, Results},
     scores::Scores,
     table::{Table, number},
@@ -19,8 +19,8 @@ pub const QPS: [u32; 15] = [
     100, 200, 250, 300, 325, 350, 375, 400, 425, 450, 500, 600, 700, 800, 1_000,
 ];
 /// Rows and lines: ours, the K8s Service (round robin at its best, random as connections are dealt),
-/// the picker of June 2025, today's peers.
-const POLICIES: [PolicyUnderTest; 7] = [
+/// the picker of June 2025, today's peers, and what could be had at most.
+const POLICIES: [PolicyUnderTest; 8] = [
     COST,
     ROUND_ROBIN,
     RANDOM,
@@ -28,6 +28,7 @@ const POLICIES: [PolicyUnderTest; 7] = [
     BLEND,
     PolicyUnderTest::Picker(PolicyName::Sticky),
     PolicyUnderTest::Picker(PolicyName::Higress),
+    ORACLE,
 ];
 /// The knee: the lowest load at which round robin's time per token is more than this many times its
 /// value at half of the capacity.
@@ -118,9 +119,18 @@ impl SeedBenchmark {
         ]
     }
 
-    /// The value of each policy's each metric.
+    /// The value of each policy's each metric, and what the oracle makes of the knee.
     pub fn figures(&self, results: &Results) -> Vec<Figure> {
         let mut figures = Vec::new();
+        let at_knee = self.knee(results).and_then(|knee| {
+            let [oracle, rr] =
+                [ORACLE, ROUND_ROBIN].map(|policy| results.get(&experiment(policy, knee)));
+            Some(oracle?.ntpot_p90 / rr?.ntpot_p90)
+        });
+        figures.extend(at_knee.map(|ratio| {
+            let id = "routing.seed.oracle_over_rr.ntpot_p90@knee".to_owned();
+            Figure::new(id, ratio, "x", Better::Lower)
+        }));
         for policy in POLICIES {
             for qps in &self.qps {
                 let Some(scores) = results.get(&experiment(policy, *qps)) else {
@@ -168,7 +178,7 @@ impl SeedBenchmark {
                 x: "requests per second".to_owned(),
                 y: view.unit.to_owned(),
                 logarithmic: view.logarithmic,
-                ceiling: None,
+                ceiling: view.ceiling,
                 series: series.collect(),
             }],
         }
@@ -176,8 +186,8 @@ impl SeedBenchmark {
 }
 
 /// What stands below every picture.
-pub const FOOTNOTE: &str = "Simulated by routing-sim, other systems' policies too: ratios count, \
-                            not milliseconds.";
+pub const FOOTNOTE: &str = "Simulated, other systems' policies too: ratios count, not milliseconds. \
+                            Points on the upper edge lie beyond it.";
 
 /// One way to look at the sweep.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +200,8 @@ pub struct View {
     pub unit: &'static str,
     /// Whether equal ratios take equal room.
     pub logarithmic: bool,
+    /// Where the picture ends: what is beyond, refused requests too, lies on the upper edge.
+    pub ceiling: Option<f64>,
     /// What is shown.
     pub value: fn(Scores) -> f64,
 }
@@ -201,6 +213,7 @@ pub const VIEWS: [View; 4] = [
         title: "Throughput",
         unit: "requests finished per second",
         logarithmic: false,
+        ceiling: None,
         value: |scores| scores.throughput,
     },
     View {
@@ -208,6 +221,7 @@ pub const VIEWS: [View; 4] = [
         title: "p90 time per output token",
         unit: "seconds per token",
         logarithmic: true,
+        ceiling: Some(1.0),
         value: |scores| scores.ntpot_p90,
     },
     View {
@@ -215,6 +229,7 @@ pub const VIEWS: [View; 4] = [
         title: "p90 latency",
         unit: "seconds",
         logarithmic: true,
+        ceiling: Some(100.0),
         value: |scores| scores.e2e_p90,
     },
     View {
@@ -222,6 +237,7 @@ pub const VIEWS: [View; 4] = [
         title: "p90 time to the first token",
         unit: "seconds",
         logarithmic: true,
+        ceiling: Some(100.0),
         value: |scores| scores.ttft_p90,
     },
 ];

@@ -1,5 +1,7 @@
 //! Tables that people read, in the terminal and on a page.
 
+use super::scores::NO_ANSWER;
+
 /// Rows of cells under a heading; the first column is text, the others are numbers.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Table {
@@ -61,10 +63,14 @@ impl Table {
     }
 }
 
-/// A number with three digits that count; `-` for none.
+/// A number with three digits that count; `-` for none, `refused` where so many requests had no
+/// answer that the value is [`NO_ANSWER`].
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();
+    }
+    if value == NO_ANSWER {
+        return "refused".to_owned();
     }
     let digits = if value == 0.0 {
         2
@@ -95,11 +101,22 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let texts = [0.0, 0.04812, 0.9, 1.0, 12.34, 325.4, 1_000.0, f64::NAN].map(number);
+        let texts = [
+            0.0,
+            0.04812,
+            0.9,
+            1.0,
+            12.34,
+            325.4,
+            999.0,
+            1_000.0,
+            f64::NAN,
+        ]
+        .map(number);
         assert_eq!(
             texts,
             [
-                "0.00", "0.0481", "0.900", "1.00", "12.3", "325", "1000", "-"
+                "0.00", "0.0481", "0.900", "1.00", "12.3", "325", "999", "refused", "-"
             ]
         );
     }

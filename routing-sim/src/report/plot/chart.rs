@@ -14,7 +14,7 @@ use super::palette::{Style, of_policy};
 use super::scale::{Scale, label};
 use super::svg::{Anchor, Svg};
 
-/// A line: the name decides its look (see [`of_policy`]).
+/// A line: the name decides its look (see the palette).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// The policy's name.
@@ -168,13 +168,13 @@ impl Panel {
             &self.x,
         );
         svg.text_upwards((left - 46.0, top + size.1 / 2.0), 12.0, &self.y);
-        // Ours comes first in the tables and last here, so that it lies above the others.
-        for series in self.series.iter().rev() {
+        // Ours comes first and is the widest line, so that it lies below and no other is hidden.
+        for series in &self.series {
             let style = of_policy(&series.name);
             let points: Vec<(f64, f64)> = series.points.iter().filter_map(at).collect();
             svg.line(&points, style.colour, style.width, style.dash);
             for point in points {
-                svg.dot(point, style.width + 0.8, style.colour);
+                svg.dot(point, style.width + 0.4, style.colour);
             }
         }
     }
