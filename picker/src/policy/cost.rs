@@ -73,6 +73,10 @@ struct Look {
     speed: f32,
     /// The tokens of the prompt that it would have to compute, as they count.
     uncached: f32,
+    /// What it has to do for the adapter, if that is one.
+    standing: Standing,
+    /// What its cost is multiplied by: its price over the operator's weight.
+    factor: f32,
 }
 
 /// What was seen of all candidates together.
@@ -101,7 +105,12 @@ impl Cost {
     }
 
     /// Looks at each candidate.
-    fn look(&mut self, round: &Round<'_>, prompt: f32) -> Pool {
+    fn look(
+        &mut self,
+        round: &Round<'_>,
+        prompt: f32,
+        mut adapter: Option<&mut Adapter<'_>>,
+    ) -> Pool {
         let bound = round.slots.iter().max();
         let bound = bound.map_or(0, |slot| *slot as usize + 1);
         if self.memories.len() < bound {
@@ -118,12 +127,21 @@ impl Cost {
             ..Pool::default()
         };
         let mut nobody = Memory::default();
+        let price_weight = self.config.price_weight;
         self.looks.clear();
         for (position, endpoint) in round.candidates.iter().zip(round.endpoints()) {
             let slot = round.slots.get(*position as usize).copied();
             let memory = slot.and_then(|slot| self.memories.get_mut(slot as usize));
-            let track = &mut memory.unwrap_or(&mut nobody).track;
+            let Memory { track, recent } = memory.unwrap_or(&mut nobody);
             let sighting = Sighting::take(&moment, endpoint, round.local(*position), track);
+            let standing = adapter.as_mut().map_or(Standing::Loaded, |adapter| {
+                let lora = endpoint.signals.lora.as_ref();
+                adapter.standing(lora, recent, moment.ladder, moment.now)
+            });
+            let mut factor = 1.0 / sample::capacity(endpoint);
+            if price_weight > 0.0 {
+                factor *= price(endpoint.price).powf(price_weight);
+            }
             let hit = if favourite == Some(*position) {
                 self.config.rendezvous_discount * prompt
             } else {
@@ -145,6 +163,8 @@ impl Cost {
                 sighting,
                 speed: slot.map_or(1.0, |slot| round.learned.speed(slot)),
                 uncached,
+                standing,
+                factor,
             });
         }
         pool
@@ -159,18 +179,15 @@ impl Cost {
         let key = rendezvous::key_of(round.facts, self.block_bytes).or(round.facts.session)?;
         rendezvous::favourite(key, round)
     }
-
-    fn memory(&self, round: &Round<'_>, position: u32) -> Option<&Memory> {
-        let slot = round.slots.get(position as usize)?;
-        self.memories.get(*slot as usize)
-    }
 }
 
 impl Policy for Cost {
     fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision {
         let (facts, learned) = (round.facts, round.learned);
         let prompt = learned.prompt_tokens(facts);
-        let pool = self.look(round, prompt);
+        let mut adapter = facts.model.as_deref().map(Adapter::new);
+        let pool = self.look(round, prompt, adapter.as_mut());
+        let adapter = adapter.filter(|adapter| adapter.is_known);
         let mean_output = match pool.output {
             (sum, count) if count > 0.0 => sum / count,
             _ => learned.mean_output_tokens(),
@@ -187,37 +204,22 @@ impl Policy for Cost {
         let state =
             |look: &Look| -> State { look.sighting.state(silent, mean_output, mean_uncached) };
 
-        let mut adapter = Adapter::of(round);
-        let config = self.config;
-        let mut gains = std::mem::take(&mut self.gains);
-        gains.clear();
+        let config = &self.config;
         let mut least = MOST_COST;
-        let candidates = round.candidates.iter().zip(round.endpoints());
-        for ((position, endpoint), look) in candidates.zip(&self.looks) {
+        self.gains.clear();
+        self.gains.extend(self.looks.iter().map(|look| {
             let state = state(look);
-            let predicted = predict(&config, &demand, &state, look.speed, look.uncached);
-            let mut cost = predicted.cost / sample::capacity(endpoint);
-            if let Some(adapter) = &mut adapter {
-                let recent = self.memory(round, *position).map(|memory| memory.recent);
-                let standing = adapter.standing(
-                    endpoint.signals.lora.as_ref(),
-                    &recent.unwrap_or_default(),
-                    round.ladder,
-                    round.view.now,
-                );
-                cost += adapter::cost(&config, standing, state.decoding);
+            let mut cost = predict(config, &demand, &state, look.speed, look.uncached).cost;
+            if adapter.is_some() {
+                cost += adapter::cost(config, look.standing, state.decoding);
             }
-            if config.price_weight > 0.0 {
-                cost *= price(endpoint.price).powf(config.price_weight);
-            }
-            let cost = lesser(cost, MOST_COST);
+            let cost = lesser(cost * look.factor, MOST_COST);
             least = lesser(least, cost);
-            gains.push(-cost);
-        }
+            -cost
+        }));
 
         let band = config.near_tie * least;
-        let drawn = draw::best(&gains, band, round.choices, &mut self.near, entropy);
-        self.gains = gains;
+        let drawn = draw::best(&self.gains, band, round.choices, &mut self.near, entropy);
         let chosen = drawn.places().next();
         let chosen = chosen.and_then(|place| {
             let look = self.looks.get(place)?;
@@ -230,14 +232,14 @@ impl Policy for Cost {
         // What counted as cached because of the rendezvous is not.
         let hit = learned.tokens(round.matched(position).into());
         let uncached = greater(prompt - hit, lesser(prompt, config.least_uncached_tokens));
-        let expected = predict(&config, &demand, &state(&look), look.speed, uncached);
+        let expected = predict(config, &demand, &state(&look), look.speed, uncached);
         let reason = if !pool.any {
             Reason::LeastInFlight
         } else if pool.fresh * 2 < self.looks.len() {
             Reason::AgeingSignals
         } else if round.matched(position) > 0 {
             Reason::PrefixHit
-        } else if self.has_adapter(round, position, adapter.as_mut()) {
+        } else if adapter.is_some() && look.standing == Standing::Loaded {
             Reason::LoraAffinity
         } else {
             Reason::LeastCost
@@ -264,25 +266,6 @@ impl Policy for Cost {
         if let Some(memory) = self.memories.get_mut(slot as usize) {
             *memory = Memory::default();
         }
-    }
-}
-
-impl Cost {
-    /// Whether the request's adapter is in memory at `position`.
-    fn has_adapter(
-        &self,
-        round: &Round<'_>,
-        position: u32,
-        adapter: Option<&mut Adapter<'_>>,
-    ) -> bool {
-        let endpoint = round.view.endpoints.get(position as usize);
-        let lora = endpoint.and_then(|endpoint| endpoint.signals.lora.as_ref());
-        let recent = self.memory(round, position).map(|memory| memory.recent);
-        let recent = recent.unwrap_or_default();
-        adapter.is_some_and(|adapter| {
-            let standing = adapter.standing(lora, &recent, round.ladder, round.view.now);
-            standing == Standing::Loaded
-        })
     }
 }
 

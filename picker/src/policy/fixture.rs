@@ -3,7 +3,7 @@
 use super::{Policy, PolicyName, Round, build};
 use crate::{
     config::PickerConfig,
-    decision::{Decision, Reason},
+    decision::{Decision, Estimate, Reason},
     endpoint::{Endpoint, EndpointId},
     entropy::SplitMix64,
     learn::Learned,
@@ -13,7 +13,7 @@ use crate::{
     view::{LocalState, PoolView},
 };
 
-const NOW: Millis = Millis(100_000);
+pub(super) const NOW: Millis = Millis(100_000);
 
 /// Endpoints, what is known of them, and a request.
 pub(super) struct Pool {
@@ -118,6 +118,11 @@ impl Pool {
             counts[list[0]] += 1;
         }
         counts
+    }
+
+    /// What the first decision expects.
+    pub(super) fn estimate(&self, policy: PolicyName) -> Estimate {
+        self.decisions(policy, 1)[0].estimate()
     }
 
     /// Why the first decision was made.

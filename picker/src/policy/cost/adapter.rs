@@ -10,8 +10,7 @@
 use crate::{
     config::CostConfig,
     freshness::Ladder,
-    policy::Round,
-    score::lora::Names,
+    score::lora::{Names, slots_taken},
     signal::{LoraState, Signal},
     time::Millis,
 };
@@ -28,35 +27,45 @@ const ON_THE_WAY_MS: u64 = 200;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Recent {
     sent: [(u64, Millis); REMEMBERED],
+    count: usize,
 }
 
 impl Recent {
     /// Notes a request for the adapter with this fingerprint.
     pub(super) fn note(&mut self, adapter: u64, now: Millis) {
-        let known = self.sent.iter().position(|(name, _)| *name == adapter);
-        let oldest = || {
+        let known = self.iter().position(|(name, _)| *name == adapter);
+        let place = known.unwrap_or_else(|| {
+            if self.count < REMEMBERED {
+                self.count += 1;
+                return self.count - 1;
+            }
             let times = self.sent.iter().enumerate();
             times.min_by_key(|(_, (_, at))| *at).map_or(0, |(at, _)| at)
-        };
-        let place = known.unwrap_or_else(oldest);
+        });
         if let Some(sent) = self.sent.get_mut(place) {
             *sent = (adapter, now);
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(u64, Millis)> {
+        self.sent.iter().take(self.count)
+    }
+
     /// When a request for the adapter was last sent, and how many other adapters were sent since.
-    fn last(&self, adapter: u64) -> Option<(Millis, usize)> {
-        let (_, at) = self.sent.iter().find(|(name, _)| *name == adapter)?;
-        let younger = self.sent.iter().filter(|(_, other)| other > at);
+    pub(super) fn last(&self, adapter: u64) -> Option<(Millis, usize)> {
+        let (_, at) = self.iter().find(|(name, _)| *name == adapter)?;
+        let younger = self.iter().filter(|(_, other)| other > at);
         Some((*at, younger.count()))
     }
 }
 
-/// The adapter that a request asks for.
+/// The model that a request asks for, and whether that is an adapter.
 #[derive(Debug)]
 pub(super) struct Adapter<'a> {
     names: Names<'a>,
     pub(super) fingerprint: u64,
+    /// Whether an endpoint that was looked at has it: what nobody has is no adapter.
+    pub(super) is_known: bool,
 }
 
 /// What an endpoint has to do for it.
@@ -71,22 +80,12 @@ pub(super) enum Standing {
 }
 
 impl<'a> Adapter<'a> {
-    /// The adapter of this request; `None` when its model is no adapter of any candidate.
-    pub(super) fn of(round: &Round<'a>) -> Option<Self> {
-        let model = round.facts.model.as_deref()?;
-        let mut names = Names::new(model);
-        let known = round.endpoints().any(|endpoint| {
-            let lora = endpoint.signals.lora.as_ref();
-            lora.is_some_and(|Signal { value, .. }| {
-                names.contain(&value.active)
-                    || names.contain(&value.waiting)
-                    || names.contain(&value.registered)
-            })
-        });
-        known.then(|| Self {
-            names,
+    pub(super) fn new(model: &'a str) -> Self {
+        Self {
+            names: Names::new(model),
             fingerprint: fingerprint(model),
-        })
+            is_known: false,
+        }
     }
 
     /// How it stands at an endpoint. One that does not tell of its adapters has to load it unless it
@@ -98,43 +97,47 @@ impl<'a> Adapter<'a> {
         ladder: &Ladder,
         now: Millis,
     ) -> Standing {
-        let trust = ladder.trust(lora, now);
         let last = recent.last(self.fingerprint);
-        let Some(lora) = lora.filter(|_| trust > 0.0) else {
-            let resident = last.is_some_and(|(_, younger)| younger < USUAL_SLOTS as usize);
-            return if resident {
-                Standing::Loaded
-            } else {
-                Standing::Room
-            };
+        let is_young = |slots: u32| last.is_some_and(|(_, younger)| younger < slots as usize);
+        let unless_resident = |resident: bool| match resident {
+            true => Standing::Loaded,
+            false => Standing::Room,
+        };
+        let Some(lora) = lora else {
+            return unless_resident(is_young(USUAL_SLOTS));
         };
         let LoraState {
             active,
             waiting,
+            registered,
             max,
-            ..
         } = &lora.value;
+        let is_active = self.names.contain(active);
+        self.is_known = self.is_known
+            || is_active
+            || self.names.contain(waiting)
+            || self.names.contain(registered);
+        let trust = ladder.trust(Some(lora), now);
+        if trust == 0.0 {
+            return unless_resident(is_young(USUAL_SLOTS));
+        }
         let unseen = |at: Millis| at.0.saturating_add(ON_THE_WAY_MS) > lora.taken_at.0;
-        if self.names.contain(active) || last.is_some_and(|(at, _)| unseen(at)) {
+        if is_active || last.is_some_and(|(at, _)| unseen(at)) {
             return Standing::Loaded;
         }
-        let slots = if *max == 0 { USUAL_SLOTS } else { *max } as usize;
+        if *max == 0 {
+            return unless_resident(is_young(USUAL_SLOTS));
+        }
         let listed = |name: u64| {
             let mut there = active.iter().chain(waiting);
             there.any(|other| fingerprint(other) == name)
         };
-        let mut taken = crate::score::lora::slots_taken(&lora.value);
-        if *max > 0 && taken < slots {
-            let sent = recent.sent.iter();
-            let sent = sent.filter(|(name, at)| *name != 0 && unseen(*at) && !listed(*name));
-            taken += sent.count();
-        }
-        if *max > 0 && taken >= slots {
-            return Standing::Full(trust);
-        }
-        match last {
-            Some((_, younger)) if younger < slots => Standing::Loaded,
-            _ => Standing::Room,
+        let sent = recent.iter();
+        let sent = sent.filter(|(name, at)| unseen(*at) && !listed(*name));
+        if slots_taken(&lora.value) + sent.count() >= *max as usize {
+            Standing::Full(trust)
+        } else {
+            unless_resident(is_young(*max))
         }
     }
 }

@@ -76,7 +76,9 @@ pub(super) fn predict(
     let mut wait = 0.0;
     // Zero as a rule, and divisions are what this formula is made of.
     if missing_memory > 0.0 {
-        wait += missing_memory / greater(state.kv_tokens, 1.0);
+        // What must be freed as a share of what is there. A cache that is nearly empty and yet too
+        // small for the prompt is no worse than one that is half full.
+        wait += missing_memory / greater(state.kv_tokens, 0.5 * state.kv_capacity);
     }
     if missing_slots > 0.0 {
         wait += missing_slots / greater(state.decoding, 1.0);

@@ -34,6 +34,10 @@ const MOST_TOKENS: f32 = 1e9;
 /// not at all from the second on.
 const LEARNED_MS: (u64, u64) = (30_000, 60_000);
 
+/// How far what is learned of an endpoint's steps may lie from what is configured, as a factor. Bounds
+/// what an endpoint attracts by counters that lie.
+const MOST_FACTOR: f32 = 8.0;
+
 /// A number that only the endpoint can tell and how much that counts.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
@@ -291,17 +295,19 @@ fn gauge(signal: Option<&Signal<f32>>, most: f32, moment: &Moment<'_>) -> Accoun
     }
 }
 
-/// What a step costs there: as learned, and as configured where that is unknown, old or absurd.
+/// What a step costs there: as learned, within a factor of [`MOST_FACTOR`] of what is configured, and as
+/// configured where that is unknown, old or no number.
 fn step(learned: Option<&Signal<StepModel>>, moment: &Moment<'_>) -> StepModel {
     let default = moment.config.step;
     let Some(learned) = learned else {
         return default;
     };
     let (full, none) = LEARNED_MS;
-    let age = learned.age_ms(moment.now).clamp(full, none);
-    let trust = (none - age) as f32 / (none - full) as f32;
+    let left = none - learned.age_ms(moment.now).clamp(full, none);
+    let trust = left as f32 * (1.0 / (none - full) as f32);
     let mix = |learned: f32, default: f32| {
-        if (0.0..=1e9).contains(&learned) {
+        if learned.is_finite() {
+            let learned = learned.clamp(default / MOST_FACTOR, default * MOST_FACTOR);
             default + trust * (learned - default)
         } else {
             default
