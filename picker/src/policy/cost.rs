@@ -15,7 +15,9 @@
 //!
 //! A prompt that nobody holds is drawn towards its rendezvous favourite by a part of its prefill, so
 //! that a burst of one new prefix meets at one endpoint; once that is busier than the prefill is worth,
-//! the rest goes elsewhere and carries the prefix along. So a hot prefix melts nobody.
+//! the rest goes elsewhere and carries the prefix along. So a hot prefix melts nobody. A session draws
+//! in the same way where the prompt says nothing (it could not be read, or is shorter than a block):
+//! what the endpoints' caches hold of it is unknown, so that it counts as a few turns of a chat.
 
 mod adapter;
 mod formula;
@@ -40,6 +42,8 @@ use crate::{
 
 /// How long a mean answer that the agent learned is used, in milliseconds.
 const LEARNED_MS: u64 = 60_000;
+/// What a session's favourite is taken to hold of a prompt that says nothing, in tokens.
+const SESSION_TOKENS: f32 = 500.0;
 /// More tokens than any answer has.
 const MOST_OUTPUT: f32 = 1e6;
 /// More than any sane cost, in seconds; what is no number counts as this.
@@ -121,7 +125,7 @@ impl Cost {
             ladder: round.ladder,
             now: round.view.now,
         };
-        let favourite = self.favourite(round);
+        let (favourite, of_session) = self.favourite(round);
         let mut pool = Pool {
             least_uncached: f32::INFINITY,
             ..Pool::default()
@@ -147,7 +151,10 @@ impl Cost {
             } else {
                 round.learned.tokens(round.matched(*position).into())
             };
-            let uncached = greater(prompt - hit, self.config.least_uncached_tokens);
+            let mut uncached = greater(prompt - hit, self.config.least_uncached_tokens);
+            if of_session && favourite != Some(*position) {
+                uncached += SESSION_TOKENS;
+            }
             pool.means.add(&sighting);
             pool.least_uncached = lesser(pool.least_uncached, uncached);
             pool.fresh += usize::from(sighting.trust >= 1.0);
@@ -170,14 +177,16 @@ impl Cost {
         pool
     }
 
-    /// Who should hold a prompt that nobody holds: everybody names the same. A session without a
-    /// prompt that could be read has one as well.
-    fn favourite(&self, round: &Round<'_>) -> Option<u32> {
+    /// Who should hold a prompt that nobody holds: everybody names the same. A session whose prompt
+    /// says nothing has one as well, which is told beside it.
+    fn favourite(&self, round: &Round<'_>) -> (Option<u32>, bool) {
         if !round.matched.is_empty() {
-            return None;
+            return (None, false);
         }
-        let key = rendezvous::key_of(round.facts, self.block_bytes).or(round.facts.session)?;
-        rendezvous::favourite(key, round)
+        let of_prompt = rendezvous::key_of(round.facts, self.block_bytes);
+        let key = of_prompt.or(round.facts.session);
+        let favourite = key.and_then(|key| rendezvous::favourite(key, round));
+        (favourite, of_prompt.is_none() && favourite.is_some())
     }
 }
 
