@@ -68,8 +68,12 @@ pub struct Scenario {
     pub endpoints: Vec<EngineConfig>,
     /// Gateways (Envoys), at least 1.
     pub gateways: usize,
-    /// Workers of each gateway, at least 1. Requests are dealt to them at random.
+    /// Workers of each gateway, at least 1.
     pub workers: usize,
+    /// Whether all turns of a conversation come to the same gateway and worker, as over one kept
+    /// connection. Else every request is dealt at random, as by a client's pool of connections: the
+    /// harder case, because a gateway then knows little of what a pod has cached.
+    pub conversations_stay: bool,
     /// How often the agent looks at a pod, and gateways report their load to it.
     pub scrape_interval: Duration,
     /// From the scrape to the moment when a gateway's workers can see it.
@@ -109,6 +113,7 @@ impl Default for Scenario {
             endpoints: vec![EngineConfig::default(); 10],
             gateways: 1,
             workers: 1,
+            conversations_stay: false,
             scrape_interval: Duration::from_millis(50),
             push_delay: Duration::from_millis(2),
             agent_alive: true,

@@ -247,3 +247,17 @@ fn old_signals_make_those_who_trust_them_herd() {
     let (fresh, old) = (p90(20), p90(1_000));
     assert!(old > 2.0 * fresh, "{old} s against {fresh} s");
 }
+
+#[test]
+fn gateways_that_see_whole_conversations_find_more_of_them_cached() {
+    let hits = |conversations_stay| {
+        let scenario = Scenario {
+            gateways: 8,
+            conversations_stay,
+            ..small(named(PolicyName::Scored))
+        };
+        run(&scenario, WorkloadName::W2, 30.0).hit_ratio()
+    };
+    let (whole, parts) = (hits(true), hits(false));
+    assert!(whole > 1.1 * parts, "{whole} against {parts}");
+}

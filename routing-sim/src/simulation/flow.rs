@@ -36,7 +36,7 @@ impl Simulation<'_> {
             return;
         };
         let open = !request.follow_up;
-        let dealt = deal(self.scenario.seed, &request.arrival);
+        let dealt = deal(self.scenario, &request.arrival);
         request.gateway = (dealt % self.gateways.len() as u64) as u32;
         request.worker = ((dealt >> 32) % self.scenario.workers.max(1) as u64) as u32;
         request.sent_at = self.now;
@@ -393,9 +393,11 @@ impl Scenario {
 
 /// Which gateway (low half) and worker (high half) gets a request: at random, but the same for every
 /// policy.
-fn deal(seed: u64, arrival: &Arrival) -> u64 {
+fn deal(scenario: &Scenario, arrival: &Arrival) -> u64 {
     let turn = u64::from(arrival.prompt_tokens) << 32 | u64::from(arrival.output_tokens);
-    let mut draw = SplitMix64::new(seed ^ arrival.conversation.0.rotate_left(17) ^ turn);
+    let turn = if scenario.conversations_stay { 0 } else { turn };
+    let conversation = arrival.conversation.0.rotate_left(17);
+    let mut draw = SplitMix64::new(scenario.seed ^ conversation ^ turn);
     draw.next_u64();
     draw.next_u64()
 }
