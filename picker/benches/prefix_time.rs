@@ -1,5 +1,5 @@
 //! Time of the prefix index, printed as `insert_64 match_none match_all` in microseconds: noting a
-//! prompt of 64 blocks, and matching one against 100 endpoints when none holds it and when ten hold
+//! new prompt of 64 blocks, and matching one against 100 endpoints when none holds it and when ten hold
 //! all of it.
 //!
 //! Built for wasm32-wasip1 and run in V8 by `make bench-prefix`; runs natively too.
@@ -78,26 +78,35 @@ fn main() {
         turn = (turn + 1) % PROMPTS;
         (turn, prompts[turn].clone())
     };
-    let clone = best_us(|| drop(black_box(next(&known))));
-    let insert = best_us(|| {
-        let (at, facts) = next(&known);
-        looking.dispatched(&facts, endpoints[at % endpoints.len()].id);
-    });
-    let mut pick = |picker: &mut Picker, prompts: &[RequestFacts]| {
-        best_us(|| {
-            let (_, facts) = next(prompts);
-            black_box(picker.pick(&facts, &view, &mut SplitMix64::new(1)));
-        })
+    let none = pick_us(&mut looking, &view, || next(&unknown).1);
+    let all = pick_us(&mut looking, &view, || next(&known).1);
+    let without = pick_us(&mut blind, &view, || next(&known).1);
+
+    let mut salt = SplitMix64::new(6);
+    let mut fresh = || {
+        let (at, mut facts) = next(&unknown);
+        let salt = salt.next_u64();
+        facts.prefix.iter_mut().for_each(|hash| *hash ^= salt);
+        (endpoints[at % endpoints.len()].id, facts)
     };
-    let none = pick(&mut looking, &unknown);
-    let all = pick(&mut looking, &known);
-    let without = pick(&mut blind, &known);
-    println!(
-        "{:.3} {:.3} {:.3}",
-        insert - clone,
-        none - without,
-        all - without
-    );
+    let making = best_us(|| drop(black_box(fresh())));
+    let insert = best_us(|| {
+        let (endpoint, facts) = fresh();
+        looking.dispatched(&facts, endpoint);
+    });
+    let insert = insert - making;
+    println!("{insert:.3} {:.3} {:.3}", none - without, all - without);
+}
+
+/// The time of a pick that decides nothing.
+fn pick_us(
+    picker: &mut Picker,
+    view: &PoolView<'_>,
+    mut next: impl FnMut() -> RequestFacts,
+) -> f64 {
+    best_us(|| {
+        black_box(picker.pick(&next(), view, &mut SplitMix64::new(1)));
+    })
 }
 
 /// A picker in whose index every endpoint holds other prompts and ten each one of `known`.

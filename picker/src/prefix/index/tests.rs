@@ -324,6 +324,20 @@ fn a_prompt_longer_than_the_capacity_keeps_its_head() {
 }
 
 #[test]
+fn the_tail_is_forgotten_before_the_head() {
+    let mut index = index(1, 1_000);
+    let prompt = blocks(6, 900);
+    index.insert(0, &prompt, None);
+    index.insert(0, &blocks(7, 900), None);
+    let held = |some: &[u64]| {
+        let table = &index.slots[0].table;
+        some.iter().filter(|hash| table.contains(**hash)).count()
+    };
+    let (head, tail) = (held(&prompt[..300]), held(&prompt[600..]));
+    assert!(head > tail + 60, "{head} of the head, {tail} of the tail");
+}
+
+#[test]
 fn hostile_hashes_and_turns_do_no_harm() {
     let mut index = index(2, 64);
     let same = vec![0; 10_000];
