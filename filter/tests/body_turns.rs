@@ -140,6 +140,17 @@ fn only_whole_messages_within_the_window_count_and_of_many_the_last() {
     let last = long.turns.last().expect("a chat").end_bytes;
     assert!((16_384 - 800..16_384).contains(&last), "{last}");
 
+    let strict = ScanConfig {
+        strict_model: true,
+        ..ScanConfig::default()
+    };
+    let read_on = learn_with(&chat(80, 600), &strict);
+    assert_eq!(read_on.outcome, ScanOutcome::Complete);
+    assert_eq!(
+        read_on.facts.turns, long.turns,
+        "beyond the window nothing ends"
+    );
+
     let many = turns(&chat(200, 3));
     assert_eq!(many.len(), 64);
     let more = turns(&chat(201, 3));
