@@ -64,6 +64,12 @@ impl Learned {
         self.tokens(facts.prompt_bytes).clamp(1.0, MOST_PROMPT)
     }
 
+    /// Bytes of prompt that one token stands for, `1.0..=16.0`.
+    #[must_use]
+    pub fn bytes_per_token(&self) -> f32 {
+        self.bytes_per_token.get()
+    }
+
     /// The tokens of so many bytes of prompt.
     #[must_use]
     pub fn tokens(&self, bytes: u64) -> f32 {

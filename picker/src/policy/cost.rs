@@ -94,6 +94,8 @@ struct Pool {
     /// How many have fresh signals, and whether any has signals that count.
     fresh: usize,
     any: bool,
+    /// How many of the first candidates do not know the adapter.
+    unknown_to: usize,
 }
 
 impl Cost {
@@ -131,25 +133,37 @@ impl Cost {
             ..Pool::default()
         };
         let mut nobody = Memory::default();
+        let tokens_per_byte = 1.0 / round.learned.bytes_per_token();
         let price_weight = self.config.price_weight;
         self.looks.clear();
         for (position, endpoint) in round.candidates.iter().zip(round.endpoints()) {
             let slot = round.slots.get(*position as usize).copied();
-            let memory = slot.and_then(|slot| self.memories.get_mut(slot as usize));
+            let slot = slot.unwrap_or_default();
+            let memory = self.memories.get_mut(slot as usize);
             let Memory { track, recent } = memory.unwrap_or(&mut nobody);
             let sighting = Sighting::take(&moment, endpoint, round.local(*position), track);
             let standing = adapter.as_mut().map_or(Standing::Loaded, |adapter| {
                 let lora = endpoint.signals.lora.as_ref();
-                adapter.standing(lora, recent, moment.ladder, moment.now)
+                if adapter.is_known_with(lora) {
+                    adapter.standing(lora, recent, moment.ladder, moment.now)
+                } else {
+                    pool.unknown_to += 1;
+                    Standing::Loaded
+                }
             });
-            let mut factor = 1.0 / sample::capacity(endpoint);
+            let mut factor = 1.0;
+            let weight = sample::capacity(endpoint);
+            if weight != 1.0 {
+                factor /= weight;
+            }
             if price_weight > 0.0 {
                 factor *= price(endpoint.price).powf(price_weight);
             }
             let hit = if favourite == Some(*position) {
                 self.config.rendezvous_discount * prompt
             } else {
-                round.learned.tokens(round.matched(*position).into())
+                let matched = round.matched.get(slot as usize);
+                matched.map_or(0.0, |bytes| *bytes as f32 * tokens_per_byte)
             };
             let mut uncached = greater(prompt - hit, self.config.least_uncached_tokens);
             if of_session && favourite != Some(*position) {
@@ -168,11 +182,23 @@ impl Cost {
             }
             self.looks.push(Look {
                 sighting,
-                speed: slot.map_or(1.0, |slot| round.learned.speed(slot)),
+                speed: round.learned.speed(slot),
                 uncached,
                 standing,
                 factor,
             });
+        }
+        // Those that were looked at before anybody knew the adapter.
+        if let Some(adapter) = adapter.filter(|adapter| adapter.is_known()) {
+            let candidates = round.candidates.iter().zip(round.endpoints());
+            let early = candidates.zip(&mut self.looks).take(pool.unknown_to);
+            for ((position, endpoint), look) in early {
+                let slot = round.slots.get(*position as usize);
+                let memory = slot.and_then(|slot| self.memories.get(*slot as usize));
+                let recent = &memory.unwrap_or(&nobody).recent;
+                let lora = endpoint.signals.lora.as_ref();
+                look.standing = adapter.standing(lora, recent, moment.ladder, moment.now);
+            }
         }
         pool
     }
@@ -196,7 +222,7 @@ impl Policy for Cost {
         let prompt = learned.prompt_tokens(facts);
         let mut adapter = facts.model.as_deref().map(Adapter::new);
         let pool = self.look(round, prompt, adapter.as_mut());
-        let adapter = adapter.filter(|adapter| adapter.is_known);
+        let adapter = adapter.filter(Adapter::is_known);
         let mean_output = match pool.output {
             (sum, count) if count > 0.0 => sum / count,
             _ => learned.mean_output_tokens(),

@@ -65,7 +65,7 @@ pub(super) struct Adapter<'a> {
     names: Names<'a>,
     pub(super) fingerprint: u64,
     /// Whether an endpoint that was looked at has it: what nobody has is no adapter.
-    pub(super) is_known: bool,
+    is_known: bool,
 }
 
 /// What an endpoint has to do for it.
@@ -86,6 +86,23 @@ impl<'a> Adapter<'a> {
             fingerprint: fingerprint(model),
             is_known: false,
         }
+    }
+
+    /// Whether the endpoint's lists, or those of one that was looked at before, have the model.
+    pub(super) fn is_known_with(&mut self, lora: Option<&Signal<LoraState>>) -> bool {
+        if !self.is_known
+            && let Some(Signal { value, .. }) = lora
+        {
+            self.is_known = self.names.contain(&value.active)
+                || self.names.contain(&value.waiting)
+                || self.names.contain(&value.registered);
+        }
+        self.is_known
+    }
+
+    /// Whether an endpoint that was looked at has the model.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// How it stands at an endpoint. One that does not tell of its adapters has to load it unless it
@@ -109,20 +126,15 @@ impl<'a> Adapter<'a> {
         let LoraState {
             active,
             waiting,
-            registered,
             max,
+            ..
         } = &lora.value;
-        let is_active = self.names.contain(active);
-        self.is_known = self.is_known
-            || is_active
-            || self.names.contain(waiting)
-            || self.names.contain(registered);
         let trust = ladder.trust(Some(lora), now);
         if trust == 0.0 {
             return unless_resident(is_young(USUAL_SLOTS));
         }
         let unseen = |at: Millis| at.0.saturating_add(ON_THE_WAY_MS) > lora.taken_at.0;
-        if is_active || last.is_some_and(|(at, _)| unseen(at)) {
+        if self.names.contain(active) || last.is_some_and(|(at, _)| unseen(at)) {
             return Standing::Loaded;
         }
         if *max == 0 {

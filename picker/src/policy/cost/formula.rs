@@ -57,7 +57,7 @@ pub(super) fn predict(
     speed: f32,
     uncached: f32,
 ) -> Prediction {
-    let scale = 1e-6 / speed;
+    let scale = if speed == 1.0 { 1e-6 } else { 1e-6 / speed };
     let StepModel {
         base_us,
         token_us,

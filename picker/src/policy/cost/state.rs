@@ -165,6 +165,13 @@ pub(super) struct Moment<'a> {
     pub(super) now: Millis,
 }
 
+impl Moment<'_> {
+    /// How much counts what was taken then.
+    fn trust(&self, taken_at: Millis) -> f32 {
+        self.ladder.weight(self.now.since(taken_at))
+    }
+}
+
 impl Sighting {
     /// Looks at an endpoint.
     pub(super) fn take(
@@ -175,12 +182,26 @@ impl Sighting {
     ) -> Self {
         let signals = &endpoint.signals;
         let known = Known::of(endpoint, local, moment);
-        let waiting = gauge(signals.waiting.as_ref(), MOST_REQUESTS, moment);
-        let running = gauge(signals.running.as_ref(), MOST_REQUESTS, moment);
-        let kv_usage = gauge(signals.kv_usage.as_ref(), 1.0, moment);
         let taken_at = |signal: &Option<Signal<f32>>| signal.map(|signal| signal.taken_at);
         let newest = taken_at(&signals.waiting).max(taken_at(&signals.running));
         let newest = newest.max(taken_at(&signals.kv_usage));
+        // All of one scrape, as a rule, so their age is weighed once.
+        let trust = newest.map_or(0.0, |newest| moment.trust(newest));
+        let gauge = |signal: Option<&Signal<f32>>, most: f32| match signal {
+            Some(signal) if (0.0..=f32::MAX).contains(&signal.value) => Account {
+                value: lesser(signal.value, most),
+                trust: if Some(signal.taken_at) == newest {
+                    trust
+                } else {
+                    moment.trust(signal.taken_at)
+                },
+            },
+            // What is no number from 0 up is unknown.
+            _ => Account::default(),
+        };
+        let waiting = gauge(signals.waiting.as_ref(), MOST_REQUESTS);
+        let running = gauge(signals.running.as_ref(), MOST_REQUESTS);
+        let kv_usage = gauge(signals.kv_usage.as_ref(), 1.0);
         if track.taken_at != newest {
             *track = Track {
                 taken_at: newest,
@@ -281,17 +302,6 @@ impl From<InFlight> for Known {
             prefill_tokens: load.prefill_tokens as f32,
             prompt_tokens: load.tokens.saturating_sub(load.prefill_tokens) as f32,
         }
-    }
-}
-
-/// A gauge by its age; what is no number from 0 up is unknown.
-fn gauge(signal: Option<&Signal<f32>>, most: f32, moment: &Moment<'_>) -> Account {
-    match signal {
-        Some(signal) if (0.0..=f32::MAX).contains(&signal.value) => Account {
-            value: lesser(signal.value, most),
-            trust: moment.ladder.trust(Some(signal), moment.now),
-        },
-        _ => Account::default(),
     }
 }
 

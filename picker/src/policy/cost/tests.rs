@@ -320,10 +320,25 @@ fn adapters_in_one_table() {
             recent.note(Adapter::new(name).fingerprint, *at);
         }
         let mut adapter = Adapter::new("sql");
+        let known = adapter.is_known_with(lora.as_ref());
+        assert_eq!(known, lora.is_some(), "row {number}");
         let found = adapter.standing(lora.as_ref(), &recent, &ladder, NOW.plus(age_ms));
         assert_eq!(found, expected, "row {number}");
-        assert_eq!(adapter.is_known, lora.is_some(), "row {number}");
     }
+}
+
+/// The first endpoints, which do not know the adapter, have no advantage by that.
+#[test]
+fn an_adapter_that_only_the_last_knows_counts_for_all() {
+    let mut pool = Pool::scraped(&[(0.0, 0.1, &["x"]), (0.0, 0.1, &["y"]), (0.0, 0.1, &["sql"])]);
+    pool.facts.model = Some("sql".to_owned());
+    assert_eq!(pool.firsts(PolicyName::Cost, 100), [0, 0, 100]);
+    pool.facts.model = Some("base".to_owned());
+    assert!(
+        pool.firsts(PolicyName::Cost, 100)
+            .iter()
+            .all(|count| *count > 10)
+    );
 }
 
 #[test]
