@@ -317,7 +317,11 @@ fn step(learned: Option<&Signal<StepModel>>, moment: &Moment<'_>) -> StepModel {
     let trust = left as f32 * (1.0 / (none - full) as f32);
     let mix = |learned: f32, default: f32| {
         if learned.is_finite() {
-            let learned = learned.clamp(default / MOST_FACTOR, default * MOST_FACTOR);
+            // Not `clamp`, which formats its bounds where it refuses them.
+            let learned = lesser(
+                greater(learned, default / MOST_FACTOR),
+                default * MOST_FACTOR,
+            );
             default + trust * (learned - default)
         } else {
             default
