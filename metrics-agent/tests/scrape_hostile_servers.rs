@@ -1,6 +1,12 @@
 //! More than thirty hostile servers beside ten honest ones, all scraped at once by one client:
 //! the honest ones stay fresh, memory stays bounded, and every hostile one gets the outcome it
 //! deserves, every time.
+//!
+//! Servers and client share this process, which needs two thirds of a core in a debug build. Where it
+//! does not get them, pages are late without any fault of the agent. So the time that its threads
+//! waited for a CPU is taken off, and what is left is judged strictly: on a machine with fourteen
+//! runnable threads to each core gaps of 480 to 620 ms were seen, and of 208 to 211 ms when the same
+//! binary was given real-time priority there (`chrt -f 5`).
 
 #![allow(missing_docs, reason = "a test has no interface")]
 #![allow(
@@ -22,7 +28,8 @@ use std::{
 };
 
 use metrics_agent::scrape::{
-    ClientConfig, Dialect, FailureKind, ScrapeClient, ScrapeError, ScrapeTarget, Scraped,
+    ClientConfig, Dialect, FailureKind, ScrapeClient, ScrapeError, ScrapeFailure, ScrapeTarget,
+    Scraped,
 };
 use scrape_support::server::{
     FakeServer, answer, page_answer, read_request, write_for_ever, write_slowly,
@@ -31,8 +38,8 @@ use tokio::{io::AsyncWriteExt, task::JoinSet};
 
 const HONEST_SERVERS: usize = 10;
 const INTERVAL: Duration = Duration::from_millis(200);
-/// A scrape's whole time: nobody waits for another's.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
+/// One scrape may be lost: two in a row would mean that servers hold up others.
+const LONGEST_GAP: Duration = Duration::from_millis(400);
 const RUN: Duration = Duration::from_secs(6);
 /// What the agent's memory may grow by.
 const MOST_GROWTH_KIB: u64 = 20 * 1024;
@@ -287,7 +294,43 @@ async fn hostile_servers(decoy: SocketAddr) -> Vec<Hostile> {
     hostile
 }
 
-/// Scrapes until the run is over; the longest time without a good page, and what went wrong.
+/// How long the threads of this process have waited for a CPU so far, all together; the kernel's
+/// second number in `schedstat`. Nothing where the kernel does not count it.
+fn waited_for_cpu() -> Duration {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else {
+        return Duration::ZERO;
+    };
+    let waited = threads.flatten().filter_map(|thread| {
+        let counts = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        counts.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waited.sum())
+}
+
+/// A stretch of time without the part of it in which this process wanted to run and could not.
+struct Stretch {
+    from: Instant,
+    waited: Duration,
+}
+
+impl Stretch {
+    fn begin() -> Self {
+        Self {
+            from: Instant::now(),
+            waited: waited_for_cpu(),
+        }
+    }
+
+    fn waited(&self) -> Duration {
+        waited_for_cpu().saturating_sub(self.waited)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.from.elapsed().saturating_sub(self.waited())
+    }
+}
+
+/// Scrapes until the run is over; the times without a good page, and what went wrong.
 async fn scrape_honest(
     client: ScrapeClient,
     address: SocketAddr,
@@ -296,14 +339,14 @@ async fn scrape_honest(
     let target = ScrapeTarget::new(address, "/metrics").unwrap();
     let dialect = Dialect::builtin("auto").unwrap();
     let (mut gaps, mut wrong) = (Vec::new(), Vec::new());
-    let mut fresh_at = Instant::now();
+    let mut since_fresh = Stretch::begin();
     let mut ticks = tokio::time::interval(INTERVAL);
     while !over.load(Ordering::SeqCst) {
         ticks.tick().await;
         match client.scrape(&target, &dialect).await {
             Ok(scraped) if scraped.running == Some(4.0) => {
-                gaps.push(fresh_at.elapsed());
-                fresh_at = Instant::now();
+                gaps.push(since_fresh.elapsed());
+                since_fresh = Stretch::begin();
             }
             other => wrong.push(format!("{other:?}")),
         }
@@ -324,9 +367,11 @@ async fn scrape_hostile(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !over.load(Ordering::SeqCst) {
         ticks.tick().await;
+        let scrape = Stretch::begin();
         let outcome = client.scrape(&target, &dialect).await;
         scrapes += 1;
-        if !expected.is_met_by(&outcome) {
+        let starved = is_timeout(&outcome) && scrape.waited() > INTERVAL;
+        if !starved && !expected.is_met_by(&outcome) {
             return (
                 scrapes,
                 Some(format!("{outcome:?} instead of {expected:?}")),
@@ -334,6 +379,10 @@ async fn scrape_hostile(
         }
     }
     (scrapes, None)
+}
+
+fn is_timeout(outcome: &Result<Scraped, ScrapeError>) -> bool {
+    matches!(outcome, Err(error) if matches!(error.failure, ScrapeFailure::Timeout(_)))
 }
 
 fn resident_kib() -> u64 {
@@ -420,14 +469,8 @@ async fn honest_servers_stay_fresh_beside_hostile_ones_and_memory_stays_bounded(
         longest.as_millis(),
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // Servers that held up the others would do so again and again; a single long gap is the machine's.
     assert!(
-        usual <= INTERVAL * 2,
-        "p95 of {} ms without news",
-        usual.as_millis()
-    );
-    assert!(
-        longest < LONGEST_GAP,
+        longest <= LONGEST_GAP,
         "{} ms without news",
         longest.as_millis()
     );
