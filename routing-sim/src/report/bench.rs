@@ -47,15 +47,14 @@ pub struct Report {
 }
 
 impl Bench {
-    /// Everything that it needs.
-    pub fn plan(&self) -> Plan {
+    /// Everything that is judged.
+    fn plan(&self) -> Plan {
         let mut plan = Plan::default();
         for matrix in &self.matrices {
             matrix.plan(&mut plan);
         }
         self.robustness.iter().for_each(|part| part.plan(&mut plan));
         self.slo.iter().for_each(|part| part.plan(&mut plan));
-        self.sizes.iter().for_each(|part| part.plan(&mut plan));
         self.seed.iter().for_each(|part| part.plan(&mut plan));
         plan
     }
@@ -64,7 +63,15 @@ impl Bench {
     pub fn run(self, runner: &Runner) -> Report {
         // First, while no other run takes anything of the core.
         let speed = self.speed.then(speed::measure);
-        let results = runner.run(&self.plan());
+        let mut results = runner.run(&self.plan());
+        // Large pools take long and nothing is judged by them, so one seed must do.
+        let once = Runner {
+            seeds: runner.seeds.iter().copied().take(1).collect(),
+            ..runner.clone()
+        };
+        let mut sizes = Plan::default();
+        self.sizes.iter().for_each(|part| part.plan(&mut sizes));
+        results.extend(once.run(&sizes.without(&results)));
         let mut measures = Vec::new();
         for matrix in &self.matrices {
             measures.extend(matrix.measures(&results));

@@ -64,7 +64,7 @@ struct Options {
     #[arg(long, global = true, value_delimiter = ',', default_values_t = [11, 12, 13])]
     seeds: Vec<u64>,
     /// Simulated seconds that are measured, after half as many of warm-up
-    #[arg(long, global = true, default_value_t = 60)]
+    #[arg(long, global = true, default_value_t = 40)]
     seconds: u32,
     /// Runs at the same time; as many as cores unless given
     #[arg(long, global = true)]

@@ -30,14 +30,11 @@ impl Plan {
         }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.experiments.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.experiments.is_empty()
+    /// What of it has no result yet.
+    pub fn without(mut self, results: &Results) -> Plan {
+        self.experiments
+            .retain(|experiment| !results.scores.contains_key(experiment));
+        self
     }
 }
 
