@@ -363,11 +363,20 @@ fn the_load_of_all_workers_is_reported_when_it_changes() {
             gateway_message::Message::Hello(_) | gateway_message::Message::Heartbeat(_) => None,
         })
         .collect();
-    assert_eq!(reports.len(), 1, "one change, one report: {reports:?}");
-    let [load] = reports[0].loads.as_slice() else {
-        panic!("one endpoint has load");
-    };
-    assert_eq!(load.in_flight.unwrap_or_default().requests, 4);
+    for report in &reports {
+        let [load] = report.loads.as_slice() else {
+            panic!("one endpoint has load");
+        };
+        let load = load.in_flight.unwrap();
+        assert_eq!((load.requests, load.tokens > 0), (4, true));
+    }
+    // Nobody streams: the prefills end when they should, which is a change, too.
+    let prefilling = |report: &proto::InFlightReport| report.loads[0].in_flight.unwrap().prefilling;
+    assert_eq!(reports.first().map(prefilling), Some(4));
+    assert_eq!(reports.last().map(prefilling), Some(0));
+    for (one, next) in reports.iter().zip(&reports[1..]) {
+        assert_ne!(one, next, "one change, one report");
+    }
     assert_eq!(rig.envoy.metric("zerohop_in_flight_requests.pool.p"), 4);
 }
 

@@ -6,7 +6,8 @@ use crate::{
 
 #[test]
 fn the_load_of_other_workers_counts_in_the_pick() {
-    let config = r#"{"pools": [{"name": "p", "members": ["10.0.0.1:80", "10.0.0.2:80"]}]}"#;
+    let config = r#"{"pools": [{"name": "p", "members": ["10.0.0.1:80", "10.0.0.2:80"]}],
+        "picker": {"policy": "least_in_flight"}}"#;
     let envoy = FakeEnvoy::new();
     let vms: Vec<_> = (0..4)
         .map(|_| {

@@ -26,6 +26,7 @@ mod section;
 use serde::{Deserialize, Deserializer};
 
 pub use self::cost::CostConfig;
+pub use self::node::Decimal;
 use self::{node::Node, section::Section};
 use crate::{decision::MAX_CHOICES, freshness::Ladder, policy::PolicyName};
 

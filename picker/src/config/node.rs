@@ -41,7 +41,7 @@ impl fmt::Display for Node {
 
 /// A number as a message shows it: to six decimals. The formatting that `f64` brings along would
 /// take 20 KB of the filter's wasm.
-pub(super) struct Decimal(pub(super) f64);
+pub struct Decimal(pub f64);
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
