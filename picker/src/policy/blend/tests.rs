@@ -201,7 +201,13 @@ fn only_higress_counts_its_own_requests() {
         "{blend:?}"
     );
     assert_eq!(pool.firsts(PolicyName::Higress, 100), [0, 0, 100]);
-    // 1 of the sum of 8 is what the own counts can move.
-    pool.endpoints[2].signals.kv_usage = Some(Signal::new(0.81, Millis(0)));
-    assert_eq!(pool.firsts(PolicyName::Higress, 100), [0, 100, 0]);
+    // The own counts give 0.6 and 1 of the sum of 8, so that 0.4 / 2 of KV cache is worth as much.
+    for (kv_usage, expected) in [(0.69, [0, 0, 100]), (0.71, [0, 100, 0])] {
+        pool.endpoints[2].signals.kv_usage = Some(Signal::new(kv_usage, Millis(0)));
+        assert_eq!(
+            pool.firsts(PolicyName::Higress, 100),
+            expected,
+            "{kv_usage}"
+        );
+    }
 }
