@@ -18,6 +18,25 @@ pub struct StepModel {
     pub kv_token_us: f32,
 }
 
+impl StepModel {
+    /// The steps of an engine that takes `factor` times as long for everything.
+    #[must_use]
+    pub fn times(self, factor: f32) -> Self {
+        Self {
+            base_us: self.base_us * factor,
+            token_us: self.token_us * factor,
+            kv_token_us: self.kv_token_us * factor,
+        }
+    }
+
+    /// Microseconds of the step of a busy engine (32 requests decode, 50,000 KV tokens are attended
+    /// to): one number by which the speeds of engines can be compared.
+    #[must_use]
+    pub fn busy_step_us(&self) -> f32 {
+        self.base_us + 32.0 * self.token_us + 50_000.0 * self.kv_token_us
+    }
+}
+
 impl Default for StepModel {
     /// Llama-2-7B (multi-head attention) on an 80 GB accelerator, as in the scheduling study.
     fn default() -> Self {

@@ -21,6 +21,7 @@
 
 mod adapter;
 mod formula;
+mod hope;
 mod state;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod tests;
 use self::{
     adapter::{Adapter, Recent, Standing},
     formula::{Demand, predict},
+    hope::{Hope, Reuse},
     state::{Means, Moment, Sighting, State, Track},
 };
 use super::{Policy, Round, draw};
@@ -36,7 +38,6 @@ use crate::{
     config::{CostConfig, PickerConfig},
     decision::{Decision, Estimate, Reason},
     entropy::Entropy,
-    rendezvous,
     score::{greater, lesser, sample},
 };
 
@@ -44,6 +45,9 @@ use crate::{
 const LEARNED_MS: u64 = 60_000;
 /// What a session's favourite is taken to hold of a prompt that says nothing, in tokens.
 const SESSION_TOKENS: f32 = 500.0;
+/// How much wider near ties are where several gateways serve the pool: each hears of the others' picks
+/// only with the next publication, and had better part ways with them meanwhile.
+const SEVERAL: f32 = 2.5;
 /// More tokens than any answer has.
 const MOST_OUTPUT: f32 = 1e6;
 /// More than any sane cost, in seconds; what is no number counts as this.
@@ -56,6 +60,7 @@ pub(super) struct Cost {
     block_bytes: u32,
     /// What is remembered of each endpoint, by slot.
     memories: Vec<Memory>,
+    reuse: Reuse,
     looks: Vec<Look>,
     /// Negative costs: the drawing wants the greatest first.
     gains: Vec<f32>,
@@ -94,6 +99,8 @@ struct Pool {
     /// How many have fresh signals, and whether any has signals that count.
     fresh: usize,
     any: bool,
+    /// Whether other gateways serve the pool too.
+    several: bool,
     /// How many of the first candidates do not know the adapter.
     unknown_to: usize,
 }
@@ -104,6 +111,7 @@ impl Cost {
             config: config.cost,
             block_bytes: config.prefix.block_bytes,
             memories: Vec::new(),
+            reuse: Reuse::default(),
             looks: Vec::new(),
             gains: Vec::new(),
             near: Vec::new(),
@@ -127,7 +135,9 @@ impl Cost {
             ladder: round.ladder,
             now: round.view.now,
         };
-        let (favourite, of_session) = self.favourite(round);
+        let discount = self.config.rendezvous_discount;
+        let hope = Hope::of(round, self.block_bytes, discount, prompt, self.reuse);
+        self.reuse.see(round);
         let mut pool = Pool {
             least_uncached: f32::INFINITY,
             ..Pool::default()
@@ -159,20 +169,21 @@ impl Cost {
             if price_weight > 0.0 {
                 factor *= price(endpoint.price).powf(price_weight);
             }
-            let hit = if favourite == Some(*position) {
-                self.config.rendezvous_discount * prompt
-            } else {
-                let matched = round.matched.get(slot as usize);
-                matched.map_or(0.0, |bytes| *bytes as f32 * tokens_per_byte)
-            };
-            let mut uncached = greater(prompt - hit, self.config.least_uncached_tokens);
-            if of_session && favourite != Some(*position) {
-                uncached += SESSION_TOKENS;
+            let mut hit = round.matched(*position) as f32 * tokens_per_byte;
+            let mut unknown = 0.0;
+            match hope {
+                Some(hope) if hope.position == *position => {
+                    hit = greater(hit, lesser(hope.tokens, prompt));
+                }
+                Some(hope) if hope.of_session => unknown = SESSION_TOKENS,
+                _ => {}
             }
+            let uncached = greater(prompt - hit, self.config.least_uncached_tokens) + unknown;
             pool.means.add(&sighting);
             pool.least_uncached = lesser(pool.least_uncached, uncached);
             pool.fresh += usize::from(sighting.trust >= 1.0);
             pool.any |= sighting.trust > 0.0;
+            pool.several |= endpoint.signals.others_in_flight.is_some();
             if let Some(output) = &endpoint.signals.mean_output_tokens
                 && output.age_ms(moment.now) <= LEARNED_MS
                 && (1.0..=MOST_OUTPUT).contains(&output.value)
@@ -182,7 +193,7 @@ impl Cost {
             }
             self.looks.push(Look {
                 sighting,
-                speed: round.learned.speed(slot),
+                speed: sighting.speed(round.learned.speed(slot)),
                 uncached,
                 standing,
                 factor,
@@ -201,18 +212,6 @@ impl Cost {
             }
         }
         pool
-    }
-
-    /// Who should hold a prompt that nobody holds: everybody names the same. A session whose prompt
-    /// says nothing has one as well, which is told beside it.
-    fn favourite(&self, round: &Round<'_>) -> (Option<u32>, bool) {
-        if !round.matched.is_empty() {
-            return (None, false);
-        }
-        let of_prompt = rendezvous::key_of(round.facts, self.block_bytes);
-        let key = of_prompt.or(round.facts.session);
-        let favourite = key.and_then(|key| rendezvous::favourite(key, round));
-        (favourite, of_prompt.is_none() && favourite.is_some())
     }
 }
 
@@ -253,7 +252,8 @@ impl Policy for Cost {
             -cost
         }));
 
-        let band = config.near_tie * least;
+        let near_tie = config.near_tie * if pool.several { SEVERAL } else { 1.0 };
+        let band = near_tie * least;
         let drawn = draw::best(&self.gains, band, round.choices, &mut self.near, entropy);
         let chosen = drawn.places().next();
         let chosen = chosen.and_then(|place| {

@@ -38,6 +38,9 @@ const LEARNED_MS: (u64, u64) = (30_000, 60_000);
 /// what an endpoint attracts by counters that lie.
 const MOST_FACTOR: f32 = 8.0;
 
+/// Engines whose steps differ by less than this factor count as equal.
+const SAME_ENGINE: f32 = 1.3;
+
 /// A number that only the endpoint can tell and how much that counts.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
@@ -60,6 +63,8 @@ pub(super) struct Sighting {
     kv_usage: Account,
     kv_capacity: f32,
     step: StepModel,
+    /// How much that is learned.
+    step_trust: f32,
     /// How much the most trusted of its gauges counts.
     pub(super) trust: f32,
 }
@@ -89,6 +94,7 @@ pub(super) struct Means {
     foreign: Mean,
     waiting: Mean,
     kv_usage: Mean,
+    step: StepMean,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,11 +121,39 @@ impl Mean {
     }
 }
 
+/// What the steps of a pool's engines cost on average.
+#[derive(Debug, Clone, Copy, Default)]
+struct StepMean {
+    base_us: f32,
+    token_us: f32,
+    kv_token_us: f32,
+    trust: f32,
+}
+
+impl StepMean {
+    fn add(&mut self, step: StepModel, trust: f32) {
+        self.base_us += trust * step.base_us;
+        self.token_us += trust * step.token_us;
+        self.kv_token_us += trust * step.kv_token_us;
+        self.trust += trust;
+    }
+
+    fn get(self) -> Option<StepModel> {
+        let sum = StepModel {
+            base_us: self.base_us,
+            token_us: self.token_us,
+            kv_token_us: self.kv_token_us,
+        };
+        (self.trust > 0.0).then(|| sum.times(1.0 / self.trust))
+    }
+}
+
 impl Means {
     pub(super) fn add(&mut self, sighting: &Sighting) {
         self.foreign.add(sighting.foreign);
         self.waiting.add(sighting.waiting);
         self.kv_usage.add(sighting.kv_usage);
+        self.step.add(sighting.step, sighting.step_trust);
     }
 
     /// What an endpoint without any account is taken to say.
@@ -128,6 +162,7 @@ impl Means {
             foreign: self.foreign.get(),
             waiting: self.waiting.get(),
             kv_usage: self.kv_usage.get(),
+            step: self.step.get(),
         }
     }
 }
@@ -138,6 +173,8 @@ pub(super) struct Silent {
     foreign: f32,
     waiting: f32,
     kv_usage: f32,
+    /// `None` when no endpoint's steps were learned.
+    step: Option<StepModel>,
 }
 
 /// What was in flight when the present scrape was first seen.
@@ -210,6 +247,7 @@ impl Sighting {
         }
         let then = track.known;
 
+        let (step, step_trust) = step(signals.step_model.as_ref(), moment);
         let most = greater(waiting.trust, running.trust);
         let foreign = greater(waiting.value + running.value - then.requests, 0.0);
         let kv_capacity = match (signals.kv_blocks, signals.kv_block_size) {
@@ -230,7 +268,8 @@ impl Sighting {
             least_foreign: most * foreign,
             kv_usage,
             kv_capacity: lesser(kv_capacity, MOST_TOKENS),
-            step: step(signals.step_model.as_ref(), moment),
+            step,
+            step_trust,
             trust: greater(most, kv_usage.trust),
         }
     }
@@ -263,7 +302,34 @@ impl Sighting {
             kv_tokens,
             attended_tokens: greater(kv_tokens, context_now),
             kv_capacity: self.kv_capacity,
-            step: self.step,
+            step: self.step(silent.step),
+        }
+    }
+}
+
+impl Sighting {
+    /// The endpoint's speed besides its step model: `local` is what this gateway learned, which counts as
+    /// far as the agent has learned nothing.
+    pub(super) fn speed(&self, local: f32) -> f32 {
+        1.0 + (1.0 - self.step_trust) * (local - 1.0)
+    }
+
+    /// What its steps cost, in a pool where they cost `mean`.
+    ///
+    /// Engines that differ by less than [`SAME_ENGINE`] are taken for equal: what the counters say of an
+    /// engine errs by as much, and not by chance. One that holds a prefix which many requests share
+    /// attends to it once for each, with one copy in its KV cache, and so looks slow exactly where it
+    /// has most to offer.
+    fn step(&self, mean: Option<StepModel>) -> StepModel {
+        let Some(mean) = mean else {
+            return self.step;
+        };
+        let (own, usual) = (self.step.busy_step_us(), mean.busy_step_us());
+        let faded = usual + self.step_trust * (own - usual);
+        if faded < usual * SAME_ENGINE && faded * SAME_ENGINE > usual {
+            mean
+        } else {
+            self.step.times(faded / own)
         }
     }
 }
@@ -305,31 +371,36 @@ impl From<InFlight> for Known {
     }
 }
 
-/// What a step costs there: as learned, within a factor of [`MOST_FACTOR`] of what is configured, and as
-/// configured where that is unknown, old or no number.
-fn step(learned: Option<&Signal<StepModel>>, moment: &Moment<'_>) -> StepModel {
+/// What a step costs there as learned, within a factor of [`MOST_FACTOR`] of what is configured, and how
+/// much that counts; as configured where it is unknown or no number.
+fn step(learned: Option<&Signal<StepModel>>, moment: &Moment<'_>) -> (StepModel, f32) {
     let default = moment.config.step;
     let Some(learned) = learned else {
-        return default;
+        return (default, 0.0);
     };
     let (full, none) = LEARNED_MS;
     let left = none - learned.age_ms(moment.now).clamp(full, none);
     let trust = left as f32 * (1.0 / (none - full) as f32);
-    let mix = |learned: f32, default: f32| {
-        if learned.is_finite() {
-            // Not `clamp`, which formats its bounds where it refuses them.
-            let learned = lesser(
-                greater(learned, default / MOST_FACTOR),
-                default * MOST_FACTOR,
-            );
-            default + trust * (learned - default)
-        } else {
-            default
-        }
-    };
-    StepModel {
-        base_us: mix(learned.value.base_us, default.base_us),
-        token_us: mix(learned.value.token_us, default.token_us),
-        kv_token_us: mix(learned.value.kv_token_us, default.kv_token_us),
+    if trust <= 0.0 {
+        return (default, 0.0);
     }
+    let StepModel {
+        base_us,
+        token_us,
+        kv_token_us,
+    } = learned.value;
+    // Not `clamp`, which formats its bounds where it refuses them.
+    let within = |learned: f32, default: f32| {
+        if !learned.is_finite() {
+            return default;
+        }
+        let most = lesser(learned, default * MOST_FACTOR);
+        greater(most, default / MOST_FACTOR)
+    };
+    let step = StepModel {
+        base_us: within(base_us, default.base_us),
+        token_us: within(token_us, default.token_us),
+        kv_token_us: within(kv_token_us, default.kv_token_us),
+    };
+    (step, trust)
 }

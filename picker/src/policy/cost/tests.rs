@@ -243,8 +243,10 @@ fn others_count_like_our_own_and_a_learned_step_fades_slowly() {
             .step
             .base_us
     };
-    assert_eq!(base(30_000), 11_000.0);
-    assert_near(base(45_000), 8_250.0, "half faded");
+    // It fades towards the pool's mean, which is its own here, until nothing is left to have a mean of.
+    for age_ms in [0, 30_000, 45_000, 59_000] {
+        assert_near(base(age_ms), 11_000.0, "alone in the pool");
+    }
     assert_eq!(base(60_000), 5_500.0);
     let now = state(&endpoint, local(1, 0), local(1, 0), 0);
     assert_eq!(
@@ -256,6 +258,55 @@ fn others_count_like_our_own_and_a_learned_step_fades_slowly() {
         "no more than eight times the configured"
     );
     assert_eq!(now.step.kv_token_us, 0.15);
+}
+
+#[test]
+fn engines_that_hardly_differ_count_as_equal_and_others_as_they_are() {
+    let seen = |factor: f32| {
+        let mut endpoint = endpoint(0.0, 0.0, 0.0);
+        let step = StepModel {
+            base_us: 5_500.0 * factor,
+            token_us: 20.0 * factor,
+            kv_token_us: 0.15 * factor,
+        };
+        endpoint.signals.step_model = (factor > 0.0).then(|| Signal::new(step, NOW));
+        endpoint
+    };
+    // Four that are alike, one twice as slow, one of which nothing was learned.
+    let factors = [1.0, 1.0, 1.05, 1.2, 2.0, 0.0];
+    let config = CostConfig::default();
+    let ladder = Ladder::default();
+    let moment = Moment {
+        config: &config,
+        ladder: &ladder,
+        now: NOW,
+    };
+    let sightings = factors.map(|factor| {
+        let mut track = Track::default();
+        Sighting::take(&moment, &seen(factor), LocalState::default(), &mut track)
+    });
+    let mut means = Means::default();
+    for sighting in &sightings {
+        means.add(sighting);
+    }
+    let bases = sightings.map(|sighting| {
+        let state = sighting.state(means.silent(), 200.0, 50.0);
+        state.step.base_us / 5_500.0
+    });
+    let mean = (1.0 + 1.0 + 1.05 + 1.2 + 2.0) / 5.0;
+    for (at, expected) in [mean, mean, mean, mean, 2.0, mean].into_iter().enumerate() {
+        assert_near(
+            bases[at],
+            expected,
+            "endpoint by the pool's mean or its own",
+        );
+    }
+    assert_near(sightings[4].speed(3.0), 1.0, "the agent's knowledge leads");
+    assert_near(
+        sightings[5].speed(3.0),
+        3.0,
+        "the gateway's own where it has none",
+    );
 }
 
 fn lora(active: &[&str], max: u32) -> Signal<LoraState> {
@@ -407,8 +458,14 @@ fn the_estimate_is_honest_about_what_is_cached() {
 fn a_cold_prompt_and_a_session_have_a_favourite_each() {
     let mut pool = Pool::of(5);
     pool.prompt_blocks(8);
-    let by_prompt = pool.firsts(PolicyName::Cost, 200);
-    assert!(by_prompt.contains(&200), "{by_prompt:?}");
+    let by_prompt = pool.firsts(PolicyName::Cost, 20);
+    assert!(by_prompt.contains(&20), "{by_prompt:?}");
+    // Where no prompt ever comes back, nothing is won by bringing them together.
+    let never_back = pool.firsts(PolicyName::Cost, 2_000);
+    assert!(
+        never_back.iter().all(|count| *count > 100),
+        "{never_back:?}"
+    );
     pool.facts = Default::default();
     let by_nothing = pool.firsts(PolicyName::Cost, 1_000);
     assert!(
