@@ -6,7 +6,7 @@ mod pool;
 
 use picker::{
     Endpoint, EndpointId, Health, InFlight, LocalState, LoraState, Millis, Picker, PickerConfig,
-    PoolView, PrefixHasher, Reason, RequestFacts, Signal, SplitMix64, freshness::Ladder,
+    PoolView, PrefixHasher, Reason, RequestFacts, Signal, SplitMix64, StepModel, freshness::Ladder,
     policy::PolicyName,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -59,6 +59,20 @@ fn lora() -> impl Strategy<Value = Option<Signal<LoraState>>> {
     }))
 }
 
+/// Whatever a slot in shared data or an agent may say, sane or not.
+fn in_flight() -> impl Strategy<Value = InFlight> {
+    let tokens = prop_oneof![0u64..50_000, Just(u64::MAX)];
+    let requests = prop_oneof![3 => 0u32..50, 1 => Just(u32::MAX)];
+    (requests, tokens.clone(), any::<u32>(), tokens).prop_map(
+        |(requests, tokens, prefilling, prefill_tokens)| InFlight {
+            requests,
+            tokens,
+            prefilling: prefilling % 64,
+            prefill_tokens,
+        },
+    )
+}
+
 fn endpoint() -> impl Strategy<Value = (Endpoint, LocalState)> {
     let identity = (0u8..20, 0u64..3);
     let health = select(
@@ -75,37 +89,38 @@ fn endpoint() -> impl Strategy<Value = (Endpoint, LocalState)> {
         gauge(),
         gauge(),
         lora(),
-        option::of((any::<u32>(), moment())),
+        option::of((in_flight(), moment())),
+        option::of((number(), number(), number(), moment())),
+        gauge(),
     );
-    let local = (prop_oneof![0u32..50, Just(u32::MAX)], any::<bool>());
+    let local = (in_flight(), any::<bool>());
     let kv_blocks = option::of(any::<u32>());
     (identity, health, number(), signals, local, kv_blocks).prop_map(
-        |((host, generation), health, weight, signals, (requests, suspect), kv_blocks)| {
+        |((host, generation), health, weight, signals, (in_flight, suspect), kv_blocks)| {
             let mut endpoint = Endpoint::new(EndpointId {
                 address: ([10, 0, 0, host], 8000).into(),
                 generation,
             });
-            let (waiting, running, kv_usage, lora, others) = signals;
+            let (waiting, running, kv_usage, lora, others, model, output) = signals;
             endpoint.health = health;
             endpoint.weight = weight;
             endpoint.signals.waiting = waiting;
             endpoint.signals.running = running;
             endpoint.signals.kv_usage = kv_usage;
             endpoint.signals.lora = lora;
-            endpoint.signals.others_in_flight = others.map(|(requests, at)| {
-                let load = InFlight {
-                    requests,
-                    ..InFlight::default()
+            endpoint.price = -weight;
+            endpoint.signals.others_in_flight = others.map(|(load, at)| Signal::new(load, at));
+            endpoint.signals.step_model = model.map(|(base_us, token_us, kv_token_us, at)| {
+                let model = StepModel {
+                    base_us,
+                    token_us,
+                    kv_token_us,
                 };
-                Signal::new(load, at)
+                Signal::new(model, at)
             });
+            endpoint.signals.mean_output_tokens = output;
             endpoint.signals.kv_blocks = kv_blocks;
             endpoint.signals.kv_block_size = kv_blocks;
-            let in_flight = InFlight {
-                requests,
-                tokens: 0,
-                ..InFlight::default()
-            };
             (endpoint, LocalState { in_flight, suspect })
         },
     )
@@ -122,11 +137,19 @@ fn members() -> impl Strategy<Value = Vec<(Endpoint, LocalState)>> {
 
 fn facts() -> impl Strategy<Value = RequestFacts> {
     let model = option::of(select(["sql", "base", ""].as_slice()).prop_map(str::to_owned));
-    (model, vec(0u64..5, 0..6)).prop_map(|(model, prefix)| RequestFacts {
-        model,
-        prefix,
-        ..RequestFacts::default()
-    })
+    let bytes = prop_oneof![Just(0), 0u64..100_000, any::<u64>()];
+    let session = option::of(0u64..3);
+    let most = option::of(any::<u64>());
+    (model, vec(0u64..5, 0..6), bytes, session, most).prop_map(
+        |(model, prefix, prompt_bytes, session, max_tokens)| RequestFacts {
+            model,
+            prefix,
+            prompt_bytes,
+            session,
+            max_tokens,
+            ..RequestFacts::default()
+        },
+    )
 }
 
 fn policy() -> impl Strategy<Value = PolicyName> {
@@ -177,8 +200,17 @@ proptest! {
             let lists = |endpoint: &Endpoint| endpoint.signals.lora.as_ref()
                 .is_some_and(|lora| !lora.value.registered.is_empty());
             let adapters = facts.model.is_some() && endpoints.iter().any(lists);
-            prop_assert!(adapters || suspects * 2 > staying || !choices.iter().any(suspect),
+            // Or the only one that can hold the prompt and the answer.
+            let long = facts.prompt_bytes > 0 || facts.max_tokens.is_some();
+            prop_assert!(adapters || long || suspects * 2 > staying || !choices.iter().any(suspect),
                 "a suspect one was named though most are not");
+
+            let expected = decision.estimate();
+            prop_assert!(expected.uncached_tokens <= expected.prompt_tokens);
+            prop_assert_eq!(expected.prompt_tokens == 0, choices.is_empty());
+            prop_assert!((0.0..f32::INFINITY).contains(&expected.ttft_ms), "{:?}", expected);
+            prop_assert!((0.0..f32::INFINITY).contains(&expected.total_ms), "{:?}", expected);
+            prop_assert!(expected.total_ms >= expected.ttft_ms, "{:?}", expected);
 
             if let Some(first) = decision.first() {
                 picker.dispatched(&facts, endpoints[first].id);

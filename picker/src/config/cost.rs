@@ -1,4 +1,4 @@
-//! The parameters of the cost model ([`crate::policy::cost`]), each with unit, range and reason.
+//! The parameters of the cost model ([`crate::policy::PolicyName::Cost`]), each with unit, range and reason.
 
 use super::section::Section;
 use crate::step_model::StepModel;
