@@ -5,7 +5,7 @@
 //!   D, Q = requests decoding, requests without a first token yet;  N = D + Q
 //!   K    = KV tokens in use;  K' = KV tokens attended to            L = mean output tokens
 //!   step = a + b D + c K'
-//!   W    = L step (max(0, K + P + u - 0.95 capacity) / K  +  max(0, N + 1 - slots) / D)
+//!   W    = L step (max(0, K + P + u - 0.95 capacity) / capacity  +  max(0, N + 1 - slots) / D)
 //!   ttft = ((P + u) / (budget - D) + 1/2) step + b (P + u) + W
 //!   dec  = L (a + b (N + 1) + c (K' + P + prompt + L/2))
 //!   cost = (10 ttft + dec + b N (0.15 u + (u - least u))) / v + min(100 W / v, 20 s)
@@ -76,9 +76,10 @@ pub(super) fn predict(
     let mut wait = 0.0;
     // Zero as a rule, and divisions are what this formula is made of.
     if missing_memory > 0.0 {
-        // What must be freed as a share of what is there. A cache that is nearly empty and yet too
-        // small for the prompt is no worse than one that is half full.
-        wait += missing_memory / greater(state.kv_tokens, 0.5 * state.kv_capacity);
+        // What must be freed as a share of the whole. The study divides by what is in use, which is the
+        // same under pressure; but a cache that is nearly empty and yet too small for the prompt must
+        // not look worse than a full one.
+        wait += missing_memory / state.kv_capacity;
     }
     if missing_slots > 0.0 {
         wait += missing_slots / greater(state.decoding, 1.0);

@@ -90,7 +90,7 @@ impl Hope {
             return None;
         }
         // A chat ends with a question; a system prompt before the first makes the number even.
-        let question = usize::from(turns.len() % 2 == 0);
+        let question = usize::from(turns.len().is_multiple_of(2));
         let key = match round.facts.session {
             Some(session) => session,
             None => turns.get(question)?.hash,
