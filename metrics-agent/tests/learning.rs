@@ -3,6 +3,8 @@
 #![allow(missing_docs, reason = "a test has no interface")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test stops at the first surprise"
