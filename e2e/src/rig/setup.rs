@@ -170,7 +170,7 @@ pub fn base_config(members: &[SocketAddr], agent: SocketAddr) -> Result<EnvoyCon
 }
 
 fn picked_by_signals(stats: &BTreeMap<String, u64>) -> bool {
-    ["least_cost", "prefix_hit", "lora_affinity"]
+    ["least_cost", "best_score", "prefix_hit", "lora_affinity"]
         .iter()
         .any(|reason| {
             stats
