@@ -15,6 +15,8 @@ for port in "$@"; do
             echo "vllm/wait.sh: the replica on port $port does not answer" >&2
             exit 1
         fi
+        # Nobody waits for the answer any more.
+        kill -0 "$PPID" 2>/dev/null || exit 1
         sleep 0.5
     done
 done

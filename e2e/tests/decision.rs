@@ -124,7 +124,7 @@ async fn converse(gateway: SocketAddr, topic: String, turns: u32) -> u32 {
         let body: Value = serde_json::from_slice(&answer.body).unwrap();
         messages.push(body["choices"][0]["message"].clone());
         // A person reads the answer before asking on.
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(150)).await;
     }
     at_home
 }
