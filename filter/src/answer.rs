@@ -43,6 +43,9 @@ pub struct Answer {
     watch: Watch,
     streamed: bool,
     sent: u64,
+    /// Whether a chunk passed.
+    begun: bool,
+    /// When a stream's first chunk passed.
     first: Option<u64>,
     ended: Option<u64>,
     accepted: bool,
@@ -71,6 +74,7 @@ impl Answer {
             watch,
             streamed: watch.streamed.unwrap_or_default(),
             sent,
+            begun: false,
             first: None,
             ended: None,
             accepted: false,
@@ -100,8 +104,8 @@ impl Answer {
     pub fn on_chunk(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) -> bool {
         let mut is_first = false;
         if size > 0 {
-            is_first = self.first.is_none();
-            if is_first {
+            is_first = !std::mem::replace(&mut self.begun, true);
+            if is_first && self.streamed {
                 self.first = Some(host.monotonic_nanos());
             }
             self.bytes = self.bytes.saturating_add(size as u64);
@@ -132,7 +136,7 @@ impl Answer {
         };
         let after = |moment: u64| moment.saturating_sub(self.sent) as f32 / 1e6;
         Some(Measured {
-            first_token_ms: self.first.filter(|_| self.streamed).map(after),
+            first_token_ms: self.first.map(after),
             total_ms: after(ended),
             usage: usage?,
         })

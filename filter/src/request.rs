@@ -261,7 +261,7 @@ impl Request {
                 destination,
             } => {
                 if self.send_on(host, Some(&destination), ended) {
-                    let answer = Answer::new(watch, host.monotonic_nanos());
+                    let answer = Answer::new(watch, choice.sent());
                     self.routed = Some(Routed { choice, answer });
                 } else {
                     let mut worker = self.worker.borrow_mut();

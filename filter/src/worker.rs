@@ -218,7 +218,7 @@ impl Worker {
                     self.prefix_share.note(&note);
                 }
                 let estimate = decision.estimate();
-                let mut choice = Choice::new(index, estimate, facts.prompt_bytes, note);
+                let mut choice = Choice::new(index, estimate, facts.prompt_bytes, note, started);
                 self.begin(host, &mut choice, first, true, now);
                 if !facts.stream {
                     let (after, tokens) = (estimate.ttft_ms, estimate.uncached_tokens);

@@ -116,13 +116,10 @@ impl Object {
     }
 }
 
-/// The string that ends before `bytes` ended with its closing quote: what lies before its opening
-/// quote, and its text as it is written. `None` when it is not whole or the quote was no closing one.
+/// The string whose closing quote followed `bytes`: what lies before its opening quote, and its text as
+/// it is written. `None` when it is not whole.
 fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut end = bytes.len();
-    if is_escaped(bytes)? {
-        return None;
-    }
     loop {
         let quote = bytes.get(..end)?.iter().rposition(|byte| *byte == b'"')?;
         let before = bytes.get(..quote)?;

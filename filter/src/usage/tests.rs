@@ -104,12 +104,12 @@ fn what_a_model_was_made_to_write_is_no_usage() {
                 cached_tokens: None,
                 output_tokens: Some(3),
             });
-            // serde_json sorts members by name: "text" comes after "usage", "a" before it.
+            // serde_json sorts members by name: "value" comes after "usage", "a" before it.
             let document = json!({
                 "a": [{"text": text, text.clone(): 1, "usage": {"prompt_tokens": 1}}],
                 "metadata": {"usage": {"prompt_tokens": 1}, "response": {"usage": {"prompt_tokens": 1}}},
                 "usage": usage,
-                "text": text,
+                "value": text,
             })
             .to_string();
             assert_eq!(
@@ -175,6 +175,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("prompt_tokens".to_owned()),
         Just("prompt_tokens_details".to_owned()),
         Just("cached_tokens".to_owned()),
+        Just("value".to_owned()),
         r#"["\\{}:, a]{0,6}"#.prop_map(|text| text),
     ];
     let leaf = prop_oneof![

@@ -14,6 +14,7 @@ pub struct Choice {
     counted: Option<EndpointId>,
     estimate: Estimate,
     prompt_bytes: u64,
+    sent: u64,
     /// What was noted about the prompt at the first choice; as many hashes as the configuration
     /// allows for a prompt.
     note: PrefixNote,
@@ -27,6 +28,7 @@ impl Choice {
         estimate: Estimate,
         prompt_bytes: u64,
         note: PrefixNote,
+        sent: u64,
     ) -> Self {
         Self {
             pool,
@@ -34,6 +36,7 @@ impl Choice {
             counted: None,
             estimate,
             prompt_bytes,
+            sent,
             note,
             prefill: Prefill::default(),
         }
@@ -61,6 +64,12 @@ impl Choice {
     #[must_use]
     pub const fn prompt_bytes(&self) -> u64 {
         self.prompt_bytes
+    }
+
+    /// When it was decided, nanoseconds on the host's clock.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// The endpoint that carries the count; none when the one that served left the pool.
