@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    experiment::Seconds,
     figure::{self, Figure},
     matrix::{JUDGED, Matrix},
     measure::{Measure, verdict},
@@ -17,6 +18,9 @@ use super::{
     slo::Slo,
     speed,
 };
+
+/// The most simulated seconds that pools of other sizes are measured, after as many of warm-up.
+const BRIEF_SECONDS: u32 = 10;
 
 /// What is to be run.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -64,14 +68,18 @@ impl Bench {
         // First, while no other run takes anything of the core.
         let speed = self.speed.then(speed::measure);
         let mut results = runner.run(&self.plan());
-        // Large pools take long and nothing is judged by them, so one seed must do.
-        let once = Runner {
+        // Large pools take long and nothing is judged by them; and they have many requests a second.
+        let briefly = Runner {
             seeds: runner.seeds.iter().copied().take(1).collect(),
+            seconds: Seconds {
+                warm_up: runner.seconds.warm_up.min(BRIEF_SECONDS),
+                measured: runner.seconds.measured.min(BRIEF_SECONDS),
+            },
             ..runner.clone()
         };
         let mut sizes = Plan::default();
         self.sizes.iter().for_each(|part| part.plan(&mut sizes));
-        results.extend(once.run(&sizes.without(&results)));
+        results.extend(briefly.run(&sizes.without(&results)));
         let mut measures = Vec::new();
         for matrix in &self.matrices {
             measures.extend(matrix.measures(&results));
@@ -154,17 +162,17 @@ impl Report {
             );
         }
         if let Some(part) = &self.bench.sizes {
-            for workload in &part.workloads {
+            for workload in part.workloads() {
                 let name = workload.as_str();
                 push(
                     format!("Pools, {}", workload.title()),
                     &format!("pods.{name}"),
-                    part.pods(&self.results, *workload),
+                    part.pods(&self.results, workload),
                 );
                 push(
                     format!("Gateways, {}", workload.title()),
                     &format!("gateways.{name}"),
-                    part.gateways(&self.results, *workload),
+                    part.gateways(&self.results, workload),
                 );
             }
         }

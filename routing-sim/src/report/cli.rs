@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf, process::ExitCode, thread};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     bench::{Bench, in_repository},
@@ -46,6 +46,25 @@ enum Command {
     },
 }
 
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Every workload, policy and load
+    Matrix,
+    /// The same on grouped-query engines
+    Gqa,
+    /// Old signals, eight gateways, no agent
+    Robustness,
+    /// Capacity under the SLO
+    Slo,
+    /// Small and large pools, many gateways
+    Sizes,
+    /// The seed's sweep
+    Seed,
+    /// How fast the simulator is
+    Speed,
+}
+
 #[derive(Debug, Args)]
 struct Options {
     /// A smoke test: one seed, few seconds, few loads
@@ -69,9 +88,9 @@ struct Options {
     /// Runs at the same time; as many as cores unless given
     #[arg(long, global = true)]
     threads: Option<usize>,
-    /// Only the matrix: nothing about sizes, gateways, the SLO, other engines or the seed's sweep
-    #[arg(long, global = true)]
-    matrix_only: bool,
+    /// Only these parts
+    #[arg(long, global = true, value_delimiter = ',', value_enum)]
+    parts: Vec<Part>,
     /// Writes pictures and tables into docs/benchmarks
     #[arg(long, global = true)]
     write_docs: bool,
@@ -165,27 +184,34 @@ impl Options {
 
     fn everything(&self) -> Bench {
         let workloads = self.workloads();
-        let matrix = self.matrix(Profile::Llama2);
-        if self.matrix_only {
-            return Bench {
-                matrices: vec![matrix],
-                ..Bench::default()
-            };
-        }
-        let sized = [WorkloadName::W1, WorkloadName::W2s, WorkloadName::W3];
-        let sized = sized.into_iter().filter(|name| workloads.contains(name));
-        let large = !self.quick;
+        // Too long for a smoke test.
+        let quick_has = |part| !matches!(part, Part::Slo | Part::Sizes | Part::Speed);
+        let wanted = |part: Part| {
+            if self.parts.is_empty() {
+                !self.quick || quick_has(part)
+            } else {
+                self.parts.contains(&part)
+            }
+        };
+        let profiles = [
+            (Part::Matrix, Profile::Llama2),
+            (Part::Gqa, Profile::GroupedQuery8b),
+        ];
         Bench {
-            matrices: vec![matrix, self.matrix(Profile::GroupedQuery8b)],
-            robustness: Some(Robustness {
+            matrices: profiles
+                .into_iter()
+                .filter(|(part, _)| wanted(*part))
+                .map(|(_, profile)| self.matrix(profile))
+                .collect(),
+            robustness: wanted(Part::Robustness).then(|| Robustness {
                 workloads: workloads.clone(),
             }),
-            sizes: large.then(|| Sizes {
-                workloads: sized.collect(),
+            slo: wanted(Part::Slo).then(|| Slo {
+                workloads: workloads.clone(),
             }),
-            slo: large.then_some(Slo { workloads }),
-            seed: Some(self.seed_benchmark()),
-            speed: large,
+            sizes: wanted(Part::Sizes).then_some(Sizes { workloads }),
+            seed: wanted(Part::Seed).then(|| self.seed_benchmark()),
+            speed: wanted(Part::Speed),
         }
     }
 }

@@ -107,11 +107,18 @@ impl Runner {
     }
 }
 
+/// Tells how far it is: on a terminal after each run, elsewhere a line for each tenth.
 fn progress(done: usize, all: usize) {
     let mut output = std::io::stderr();
-    if output.is_terminal() {
-        // Progress that cannot be shown is no reason to stop.
+    let tenth = |done: usize| done * 10 / all.max(1);
+    let text = if output.is_terminal() {
         let end = if done == all { "\n" } else { "" };
-        write!(output, "\r{done} of {all} runs{end}").unwrap_or_default();
-    }
+        format!("\r{done} of {all} runs{end}")
+    } else if tenth(done) > tenth(done - 1) {
+        format!("{done} of {all} runs\n")
+    } else {
+        return;
+    };
+    // Progress that cannot be shown is no reason to stop.
+    write!(output, "{text}").unwrap_or_default();
 }

@@ -16,25 +16,34 @@ const GATEWAYS: [(u32, u32); 7] = [(1, 1), (1, 8), (4, 1), (8, 2), (16, 1), (50,
 /// Pods behind them: at 400 workers over ten pods most workers would see a request a second.
 const PODS_OF_GATEWAYS: u32 = 50;
 
+/// The workloads that are looked at: plain chat, much to share, long prompts.
+const WORKLOADS: [WorkloadName; 3] = [WorkloadName::W1, WorkloadName::W2s, WorkloadName::W3];
+
 /// The part of the benchmark about sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sizes {
-    /// The workloads, a table of each kind for each.
+    /// The workloads; only plain chat, big system prompts and long prompts are looked at.
     pub workloads: Vec<WorkloadName>,
 }
 
 impl Sizes {
+    /// Those that there are tables of.
+    pub fn workloads(&self) -> impl Iterator<Item = WorkloadName> + '_ {
+        let wanted = |workload: &WorkloadName| self.workloads.contains(workload);
+        WORKLOADS.into_iter().filter(wanted)
+    }
+
     /// Asks for its experiments.
     pub fn plan(&self, plan: &mut Plan) {
-        for workload in &self.workloads {
+        for workload in self.workloads() {
             for policy in POLICIES {
                 for pods in PODS {
-                    plan.add(of_pods(*workload, policy, pods));
+                    plan.add(of_pods(workload, policy, pods));
                 }
             }
             for policy in [COST, BLEND, ROUND_ROBIN] {
                 for gateways in GATEWAYS {
-                    plan.add(of_gateways(*workload, policy, gateways));
+                    plan.add(of_gateways(workload, policy, gateways));
                 }
             }
         }
