@@ -98,6 +98,7 @@ impl Bench {
         for matrix in &self.matrices {
             figures.extend(matrix.figures(&results));
         }
+        figures.extend(self.slo.iter().flat_map(|part| part.figures(&results)));
         figures.extend(self.seed.iter().flat_map(|part| part.figures(&results)));
         Report {
             bench: self,
@@ -158,6 +159,13 @@ impl Report {
             push(
                 "Robustness of cost".to_owned(),
                 "robustness",
+                part.table(&self.results),
+            );
+        }
+        if let Some(part) = &self.bench.slo {
+            push(
+                "Capacity under the SLO".to_owned(),
+                "slo",
                 part.table(&self.results),
             );
         }
