@@ -214,14 +214,9 @@ impl Report {
         }
         let path = folder.join("README.md");
         let mut text = fs::read_to_string(&path)?;
-        let (verdict, missed) = verdict(&self.measures);
-        let verdicts = [
-            ("verdict".to_owned(), verdict.to_markdown()),
-            ("missed".to_owned(), missed.to_markdown()),
-        ];
         let marked = self.parts().into_iter();
         let marked = marked.filter_map(|part| Some((part.marker?, part.markdown)));
-        for (marker, markdown) in marked.chain(verdicts) {
+        for (marker, markdown) in marked.chain(self.verdicts()) {
             text = page::replace(&text, &marker, &markdown).ok_or_else(|| {
                 io::Error::other(format!(
                     "{}: needs the markers <!-- begin {marker} --> and <!-- end {marker} -->, once",
@@ -230,6 +225,23 @@ impl Report {
             })?;
         }
         fs::write(path, text)
+    }
+
+    /// The verdict of each part that was run, by its marker.
+    fn verdicts(&self) -> Vec<(String, String)> {
+        let mut parts: Vec<&str> = self.measures.iter().map(|measure| measure.part).collect();
+        parts.dedup();
+        let of_part = |part: &&str| {
+            let measures = self.measures.iter().filter(|one| one.part == *part);
+            let (verdict, missed) = verdict(measures);
+            let mut text = verdict.to_markdown();
+            if !missed.rows.is_empty() {
+                text.push_str("\n\n");
+                text.push_str(&missed.to_markdown());
+            }
+            (format!("verdict.{part}"), text)
+        };
+        parts.iter().map(of_part).collect()
     }
 
     fn sheets(&self) -> Vec<(&'static str, super::plot::Sheet)> {

@@ -113,20 +113,24 @@ impl Matrix {
         };
         if self.profile == Profile::Llama2 {
             measures.push(Measure::new(
+                self.profile.as_str(),
                 "p90 TTFT over the oracle's, W1-W4, W6, W7 at 0.9",
                 self.over_oracle(results),
             ));
             measures.push(Measure::new(
+                self.profile.as_str(),
                 "p90 TTFT over the better of June-2025 tree and blend, W1, W3, W6, W7 at 0.9",
                 self.over_scraped(results),
             ));
             measures.push(Measure::new(
+                self.profile.as_str(),
                 "prefix hits over the oracle's, W2, W2s at 0.9",
                 self.hits(results),
             ));
         }
         for metric in Metric::COMPARED {
             measures.push(Measure::new(
+                self.profile.as_str(),
                 format!(
                     "{} against the best baseline, all workloads and loads{engines}",
                     metric.as_str()

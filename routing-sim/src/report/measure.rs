@@ -8,6 +8,8 @@ use super::{
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
+    /// The part of the benchmark that it comes from; each has its own verdict on the page.
+    pub part: &'static str,
     /// What is demanded, in words.
     pub demand: String,
     /// The figures that must all reach their goals.
@@ -16,8 +18,13 @@ pub struct Measure {
 
 impl Measure {
     /// A demand on `figures`; those without a goal are left out.
-    pub fn new(demand: impl Into<String>, figures: impl IntoIterator<Item = Figure>) -> Self {
+    pub fn new(
+        part: &'static str,
+        demand: impl Into<String>,
+        figures: impl IntoIterator<Item = Figure>,
+    ) -> Self {
         Measure {
+            part,
             demand: demand.into(),
             figures: figures
                 .into_iter()
@@ -51,7 +58,7 @@ impl Measure {
 }
 
 /// The verdict: a row for every measure, then every figure that missed its goal.
-pub fn verdict(measures: &[Measure]) -> (Table, Table) {
+pub fn verdict<'a>(measures: impl IntoIterator<Item = &'a Measure>) -> (Table, Table) {
     let mut verdict = Table::new(["measure", "figures", "missed", "worst", "goal", "verdict"]);
     let mut missed = Table::new(["missed figure", "value", "goal"]);
     for measure in measures {
@@ -86,9 +93,10 @@ mod tests {
     fn one_figure_beyond_its_goal_makes_a_measure_missed() {
         let figure = |id: &str, value| Figure::at_most(id.to_owned(), value, 1.15);
         let measures = [
-            Measure::new("good", [figure("a", 1.0), figure("b", 1.15)]),
-            Measure::new("bad", [figure("c", 1.2), figure("d", 0.9)]),
+            Measure::new("a", "good", [figure("a", 1.0), figure("b", 1.15)]),
+            Measure::new("a", "bad", [figure("c", 1.2), figure("d", 0.9)]),
             Measure::new(
+                "a",
                 "more",
                 [Figure::at_least("e".to_owned(), 1.3, 1.2), {
                     Figure::at_least("f".to_owned(), f64::NAN, 1.2)

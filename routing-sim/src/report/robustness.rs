@@ -99,7 +99,7 @@ impl Robustness {
                     let id = format!("routing.{workload}.{name}.ttft_p90@{load}");
                     Some(Figure::at_most(id, ratio, hardship.goal()))
                 });
-                Measure::new(hardship.demand(), figures)
+                Measure::new("robustness", hardship.demand(), figures)
             })
             .collect()
     }

@@ -109,10 +109,12 @@ impl SeedBenchmark {
         let at = knee.map_or("none".to_owned(), |knee| format!("{knee} requests/s"));
         vec![
             Measure::new(
+                "seed",
                 format!("seed's benchmark: p90 per token over round robin's at the knee ({at})"),
                 time_per_token,
             ),
             Measure::new(
+                "seed",
                 "seed's benchmark: throughput over round robin's up to the knee",
                 throughput,
             ),

@@ -68,6 +68,7 @@ impl Slo {
             })
         });
         Measure::new(
+            "slo",
             "capacity under the SLO (99 in 100) over round robin's: W2s 1.2, W3 1.15, W6 1.5",
             figures,
         )

@@ -37,6 +37,7 @@ pub fn measure() -> Measure {
         )
     };
     Measure::new(
+        "speed",
         "simulated seconds per second, 10 pods at 1,000 QPS",
         [figure],
     )
