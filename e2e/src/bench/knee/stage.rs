@@ -51,10 +51,8 @@ impl Stage {
         let cores = self.cpu()?.since(before, start.elapsed());
         let mut step = Step::new(warm_up, end - start, cores);
         for (balancer, samples) in running.join_all().await {
-            step.lanes.push((balancer, samples?));
+            step.push(balancer, samples?);
         }
-        step.lanes
-            .sort_by_key(|(balancer, _)| Balancer::ALL.iter().position(|each| each == balancer));
         Ok(step)
     }
 
@@ -67,12 +65,13 @@ impl Stage {
     }
 }
 
-/// Sends every request at its moment, whether earlier ones have been answered or not.
+/// Sends every request at its moment, whether earlier ones have been answered or not; `None` for each
+/// that the policy refused.
 async fn drive(
     client: Client,
     arrivals: Arc<Vec<Arrival>>,
     start: Instant,
-) -> Result<Vec<Sample>, RigError> {
+) -> Result<Vec<Option<Sample>>, RigError> {
     let mut running = JoinSet::new();
     for arrival in arrivals.iter() {
         let due = start + arrival.at;
@@ -80,24 +79,28 @@ async fn drive(
         let (client, request, at) = (client.clone(), arrival.request.clone(), arrival.at);
         running.spawn(async move {
             let late = due.elapsed();
-            let output_tokens = answered(&client, request).await?;
-            Ok(Sample {
+            let answered = answered(&client, request).await?;
+            Ok(answered.map(|output_tokens| Sample {
                 at,
                 late,
                 // From the moment when it was due: a client that is late must not flatter anybody.
                 latency: due.elapsed(),
                 output_tokens,
-            })
+            }))
         });
     }
     running.join_all().await.into_iter().collect()
 }
 
-/// The tokens of the answer.
-async fn answered(client: &Client, request: RequestSpec) -> Result<u32, RigError> {
+/// The tokens of the answer; `None` when the request was refused because no pod had capacity, as only
+/// the trees do.
+async fn answered(client: &Client, request: RequestSpec) -> Result<Option<u32>, RigError> {
     let failed =
         |problem: &dyn std::fmt::Display| RigError::http("a request of the bench", problem);
     let response = client.send(request).await.map_err(|error| failed(&error))?;
+    if response.status == 429 {
+        return Ok(None);
+    }
     if response.status != 200 {
         return Err(failed(&response.text()));
     }
@@ -107,5 +110,6 @@ async fn answered(client: &Client, request: RequestSpec) -> Result<u32, RigError
         .and_then(Value::as_u64)
         .and_then(|tokens| u32::try_from(tokens).ok())
         .filter(|tokens| *tokens > 0)
+        .map(Some)
         .ok_or_else(|| failed(&"its answer does not say how many tokens it has"))
 }

@@ -58,6 +58,8 @@ pub struct Summary {
     pub tokens_per_second: f64,
     /// p99 of the client's lateness, in milliseconds.
     pub late_p99_ms: f64,
+    /// Share of the requests that were refused and count nowhere else.
+    pub refused: f64,
 }
 
 /// One load through all lanes.
@@ -69,8 +71,15 @@ pub struct Step {
     pub to: Duration,
     /// The CPU used meanwhile.
     pub cores: Cores,
-    /// All answers of each lane.
-    pub lanes: Vec<(Balancer, Vec<Sample>)>,
+    lanes: Vec<LaneSamples>,
+}
+
+/// All answers of one lane, and how many requests were refused instead.
+#[derive(Debug, Clone)]
+struct LaneSamples {
+    balancer: Balancer,
+    samples: Vec<Sample>,
+    refused: usize,
 }
 
 impl Step {
@@ -85,10 +94,24 @@ impl Step {
         }
     }
 
+    /// Adds all answers of a lane, `None` for each request that was refused.
+    pub fn push(&mut self, balancer: Balancer, answers: Vec<Option<Sample>>) {
+        let sent = answers.len();
+        let samples: Vec<Sample> = answers.into_iter().flatten().collect();
+        self.lanes.push(LaneSamples {
+            balancer,
+            refused: sent - samples.len(),
+            samples,
+        });
+        self.lanes
+            .sort_by_key(|lane| Balancer::ALL.iter().position(|each| *each == lane.balancer));
+    }
+
     /// What the lane made of it; nothing when there is no such lane.
     #[must_use]
     pub fn summary(&self, balancer: Balancer) -> Option<Summary> {
-        let (_, samples) = self.lanes.iter().find(|(each, _)| *each == balancer)?;
+        let lane = self.lanes.iter().find(|lane| lane.balancer == balancer)?;
+        let samples = &lane.samples;
         let counted: Vec<&Sample> = samples.iter().filter(|each| each.at >= self.from).collect();
         let of = |share, value: fn(&Sample) -> f64| {
             quantile(counted.iter().map(|each| value(each)).collect(), share)
@@ -106,6 +129,7 @@ impl Step {
             latency_p90_s: of(0.9, |each| each.latency.as_secs_f64()),
             tokens_per_second: tokens as f64 / seconds.max(f64::MIN_POSITIVE),
             late_p99_ms: of(0.99, |each| each.late.as_secs_f64() * 1_000.0),
+            refused: lane.refused as f64 / (samples.len() + lane.refused).max(1) as f64,
         })
     }
 }
@@ -216,7 +240,7 @@ mod tests {
                 latency: Duration::from_millis(if number < 10 { latency * 10 } else { latency }),
                 output_tokens: 10,
             });
-            step.lanes.push((balancer, samples.collect()));
+            step.push(balancer, samples.map(Some).collect());
         }
         step
     }

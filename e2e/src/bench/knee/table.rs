@@ -19,10 +19,15 @@ pub(super) fn head() {
 pub(super) fn step(load: f64, step: &Step) {
     print!("{load:<5}");
     let mut late: f64 = 0.0;
+    let mut refused = String::new();
     for balancer in Balancer::ALL {
         match step.summary(balancer) {
             Some(summary) => {
                 late = late.max(summary.late_p99_ms);
+                if summary.refused > 0.0 {
+                    let share = 100.0 * summary.refused;
+                    refused = format!("; {} refused {share:.1} %", balancer.name());
+                }
                 print!(
                     "| {:>7.1} {:>7.2} {:>8.0} ",
                     summary.ntpot_p90_ms, summary.latency_p90_s, summary.tokens_per_second
@@ -32,7 +37,7 @@ pub(super) fn step(load: f64, step: &Step) {
         }
     }
     println!(
-        "| {:.2}, {:.2}; {late:.1} ms",
+        "| {:.2}, {:.2}; {late:.1} ms{refused}",
         step.cores.client_and_pods, step.cores.envoys_and_agents
     );
 }
