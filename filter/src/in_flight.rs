@@ -107,17 +107,15 @@ impl OwnTable {
 
     /// The heartbeat: shows that this worker lives, or notices that its slot was taken while it
     /// slept and claims another.
+    ///
+    /// A worker without requests claims a slot too. Otherwise the first one with requests would think
+    /// itself alone, publish late, and meet the second one's first request at the same endpoint.
     pub fn beat(&mut self, host: &dyn Host, ledger: &Ledger, now: Millis) {
-        let Some(key) = self.key() else {
-            if !ledger.is_empty() {
-                self.write(host, ledger, now);
+        if let Some(key) = self.key() {
+            let table = in_flight::decode(&host.shared(key).value);
+            if !table.is_ok_and(|table| table.owner == self.owner) {
+                self.slot = None;
             }
-            return;
-        };
-        let ours =
-            in_flight::decode(&host.shared(key).value).is_ok_and(|table| table.owner == self.owner);
-        if !ours {
-            self.slot = None;
         }
         self.write(host, ledger, now);
     }

@@ -454,7 +454,7 @@ impl Worker {
         self.let_go.all(host, own);
         self.suppose_first_tokens(now);
         self.table.beat(host, &self.ledger, now);
-        // One that has no slot has had no request: it needs to know nothing, and may never.
+        // Without a slot there is no place in the log of prefixes either.
         if self.table.slot().is_some() {
             self.hear_others(host, now);
             self.share_notes(host, now);

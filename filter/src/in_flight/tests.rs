@@ -201,6 +201,17 @@ fn only_what_others_wait_for_is_published_at_once() {
 }
 
 #[test]
+fn a_worker_without_requests_is_there_for_the_others() {
+    let envoy = FakeEnvoy::new();
+    let mut busy = Vm::new(&envoy, 1);
+    let mut idle = Vm::new(&envoy, 2);
+    busy.tick();
+    idle.tick();
+    busy.sees(id(1));
+    assert_eq!(busy.others.live(), [1]);
+}
+
+#[test]
 fn rubbish_in_a_slot_counts_for_nothing() {
     let envoy = FakeEnvoy::new();
     let mut a = Vm::new(&envoy, 1);
