@@ -326,6 +326,10 @@ impl AgentStream {
                 worker.stream_event(host, StreamEvent::PoolRefused);
                 return Ok(());
             }
+            agent_message::Message::Policy(policy) => {
+                worker.publish_policy(host, &policy);
+                return Ok(());
+            }
             agent_message::Message::Snapshot(snapshot) => {
                 let Some((index, mirror)) = self.mirror(&snapshot.pool) else {
                     return Ok(());

@@ -58,6 +58,10 @@ pub enum StateEvent {
     SlotRejected,
     /// An endpoint is outside `allowed_cidrs`.
     EndpointRefused,
+    /// The leader took a pool's policy.
+    PolicyTaken,
+    /// The leader could not read or share a pool's policy.
+    PolicyRefused,
 }
 
 /// What happens between the pick and the response.
@@ -107,7 +111,15 @@ const STREAM: [&str; 6] = [
     "contract_error",
     "pool_refused",
 ];
-const STATE: [&str; 5] = ["taken", "held", "old", "slot_rejected", "endpoint_refused"];
+const STATE: [&str; 7] = [
+    "taken",
+    "held",
+    "old",
+    "slot_rejected",
+    "endpoint_refused",
+    "policy_taken",
+    "policy_refused",
+];
 const ATTEMPT: [&str; 6] = [
     "moved",
     "failure",

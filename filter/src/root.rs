@@ -61,13 +61,15 @@ impl Root {
         }
         slots::create_common(host);
         let owner = host.random();
-        let worker = Worker::new(host, owner, &config);
+        let mut worker = Worker::new(host, owner, &config);
         let keys: Vec<_> = (0..config.pools.len())
             .filter_map(|index| worker.pool_keys(index).cloned())
             .collect();
         for keys in &keys {
             keys.create(host);
         }
+        // A reloaded VM goes on with the policies that its predecessor had.
+        worker.reload_policies(host);
         let leader = config.agent_cluster.as_deref().map(|cluster| {
             for keys in &keys {
                 slots::set_agent(host, keys, cluster);

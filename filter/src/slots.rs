@@ -10,6 +10,8 @@
 //!   zerohop/v1/prefix/version             moves whenever one of those was written
 //!   zerohop/v1/pool/<name>/snapshot       the pool's state, written by the holder of its lease
 //!   zerohop/v1/pool/<name>/version        moves whenever the snapshot was written
+//!   zerohop/v1/pool/<name>/policy         the pool's policy, as the agent sent it last
+//!   zerohop/v1/pool/<name>/policy-version  moves whenever the policy was written
 //!   zerohop/v1/pool/<name>/lease          who holds the stream for this pool
 //!   zerohop/v1/pool/<name>/agent          which agent's cluster the latest configuration names
 //! ```
@@ -33,6 +35,10 @@ pub struct PoolKeys {
     pub snapshot: String,
     /// Moves with the state.
     pub version: String,
+    /// The pool's policy.
+    pub policy: String,
+    /// Moves with the policy.
+    pub policy_version: String,
     /// Who feeds the state.
     pub lease: String,
     /// From which agent.
@@ -47,6 +53,8 @@ impl PoolKeys {
         Self {
             snapshot: key("snapshot"),
             version: key("version"),
+            policy: key("policy"),
+            policy_version: key("policy-version"),
             lease: key("lease"),
             agent: key("agent"),
         }
@@ -54,7 +62,11 @@ impl PoolKeys {
 
     /// Creates those that do not exist yet.
     pub fn create(&self, host: &dyn Host) {
-        for key in [&self.snapshot, &self.version, &self.lease, &self.agent] {
+        let state = [&self.snapshot, &self.version, &self.lease, &self.agent];
+        for key in state
+            .into_iter()
+            .chain([&self.policy, &self.policy_version])
+        {
             create(host, key);
         }
     }

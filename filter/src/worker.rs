@@ -6,6 +6,7 @@
 
 mod choice;
 mod feedback;
+mod policy;
 mod prefill;
 pub mod view;
 
@@ -19,6 +20,7 @@ use pool_state::slot::pool;
 
 pub use self::choice::Choice;
 use self::{
+    policy::PolicyCopy,
     prefill::Predictions,
     view::{Reload, View},
 };
@@ -70,6 +72,7 @@ struct Pool {
     view: View,
     picker: Picker,
     breaker: Breaker,
+    policy: PolicyCopy,
     taken_at: Option<Millis>,
 }
 
@@ -102,6 +105,7 @@ impl Worker {
             picker: Picker::new(config.picker),
             breaker: Breaker::new(SplitMix64::new(host.random())),
             config: pool.clone(),
+            policy: PolicyCopy::default(),
             taken_at: None,
         };
         Self {
@@ -453,6 +457,7 @@ impl Worker {
     pub fn tick(&mut self, host: &dyn Host, own: u32, now: Millis) {
         self.let_go.all(host, own);
         self.suppose_first_tokens(now);
+        self.reload_policies(host);
         self.table.beat(host, &self.ledger, now);
         // Without a slot there is no place in the log of prefixes either.
         if self.table.slot().is_some() {

@@ -14,6 +14,7 @@ pub mod error;
 pub mod gate;
 pub mod limits;
 pub mod mirror;
+pub mod policy;
 pub mod proto;
 pub mod slot;
 

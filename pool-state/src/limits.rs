@@ -22,6 +22,21 @@ pub const MAX_POOLS: usize = 64;
 /// [`MAX_ENDPOINTS`] endpoints takes about a third of it.
 pub const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// The longest name of a model, in bytes.
+pub const MAX_MODEL_NAME_BYTES: usize = 256;
+/// The longest name of an objective or of the resource behind a rule, in bytes; Kubernetes allows
+/// 253.
+pub const MAX_RESOURCE_NAME_BYTES: usize = 253;
+/// The most rules, objectives or models, each, in the policy of one pool.
+pub const MAX_POLICY_ENTRIES: usize = 10_000;
+/// The most targets of one rule.
+pub const MAX_TARGETS: usize = 100;
+/// The largest weight of a target.
+pub const MAX_TARGET_WEIGHT: u32 = 1_000_000;
+/// The largest policy of one pool as a slot's value, in bytes: it must fit into a message beside
+/// its frame, and a worker decodes it between two requests.
+pub const MAX_POLICY_BYTES: usize = 1024 * 1024;
+
 /// The longest credible queue or batch, in requests.
 pub const MAX_REQUESTS: f32 = 1_000_000.0;
 /// The most credible tokens in flight at one endpoint: [`MAX_REQUESTS`] of a million each.
@@ -137,6 +152,18 @@ pub fn is_pool_name(name: &str) -> bool {
 #[must_use]
 pub fn is_gateway_id(id: &str) -> bool {
     is_ascii_name(id, MAX_GATEWAY_ID_BYTES)
+}
+
+/// Whether `name` can name a model: 1..256 bytes without control characters.
+#[must_use]
+pub fn is_model_name(name: &str) -> bool {
+    (1..=MAX_MODEL_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// Whether `name` can name an objective or another resource: 1..253 bytes of visible ASCII.
+#[must_use]
+pub fn is_resource_name(name: &str) -> bool {
+    is_ascii_name(name, MAX_RESOURCE_NAME_BYTES)
 }
 
 fn is_ascii_name(name: &str, max_bytes: usize) -> bool {
@@ -276,6 +303,15 @@ mod tests {
         assert!(is_pool_name(&"p".repeat(128)));
         for bad in ["", "a b", "a\n", "caf\u{e9}", &"p".repeat(129)] {
             assert!(!is_pool_name(bad), "pool name {bad:?}");
+        }
+        assert!(is_model_name("meta-llama/Llama 3"));
+        assert!(is_model_name(&"m".repeat(256)));
+        for bad in ["", "a\nb", "a\u{85}b", &"m".repeat(257)] {
+            assert!(!is_model_name(bad), "model name {bad:?}");
+        }
+        assert!(is_resource_name(&"r".repeat(253)));
+        for bad in ["", "a b", "caf\u{e9}", &"r".repeat(254)] {
+            assert!(!is_resource_name(bad), "resource name {bad:?}");
         }
         assert!(is_adapter_name("sql-v2"));
         assert!(

@@ -418,3 +418,122 @@ fn the_worker_that_is_not_there_any_more_stops_counting() {
     let loads = worker.loads(host, 0, host.now());
     assert_eq!(loads, Vec::<(EndpointId, InFlight)>::new());
 }
+
+mod policies {
+    use pool_state::{
+        convert::policy_to_proto,
+        policy::{ModelRule, Policy, PolicyParts},
+        proto,
+    };
+
+    use super::*;
+
+    fn policy(pool: &str, model: &str) -> proto::Policy {
+        let rule = ModelRule {
+            model: Some(model.to_owned()),
+            source: "r".to_owned(),
+            priority: None,
+            targets: Vec::new(),
+        };
+        let parts = PolicyParts {
+            pool: pool.to_owned(),
+            rules: vec![rule],
+            ..PolicyParts::default()
+        };
+        policy_to_proto(&Policy::new(parts).unwrap())
+    }
+
+    fn message(policy: proto::Policy) -> Vec<u8> {
+        encode(agent_message::Message::Policy(policy))
+    }
+
+    fn models(rig: &Rig, vm: usize) -> Option<Vec<String>> {
+        let worker = rig.vms[vm].1.worker().unwrap().borrow();
+        let policy = worker.policy(0)?;
+        Some(policy.models().map(str::to_owned).collect())
+    }
+
+    const PUBLISHED: &str = "zerohop_pool_states_total.result";
+
+    fn count(rig: &Rig, result: &str) -> u64 {
+        rig.envoy.metric(&format!("{PUBLISHED}.{result}"))
+    }
+
+    #[test]
+    fn a_policy_reaches_every_worker_with_its_next_tick() {
+        let mut rig = Rig::new(3);
+        rig.tick();
+        assert_eq!(models(&rig, 0), None);
+        rig.deliver(0, 0, message(policy("p", "a")));
+        rig.tick();
+        for vm in 0..3 {
+            assert_eq!(models(&rig, vm), Some(vec!["a".to_owned()]));
+        }
+        rig.deliver(0, 0, message(policy("p", "b")));
+        rig.tick();
+        for vm in 0..3 {
+            assert_eq!(models(&rig, vm), Some(vec!["b".to_owned()]));
+        }
+        assert_eq!(count(&rig, "policy_taken"), 2);
+        // The same again is not written again.
+        rig.deliver(0, 0, message(policy("p", "b")));
+        assert_eq!(count(&rig, "policy_taken"), 2);
+    }
+
+    #[test]
+    fn what_is_no_policy_changes_nothing_and_the_stream_goes_on() {
+        let mut rig = Rig::new(2);
+        rig.tick();
+        rig.deliver(0, 0, message(policy("p", "a")));
+        let mut lie = policy("p", "b");
+        lie.table[40] ^= 1;
+        rig.deliver(0, 0, message(lie));
+        let stranger = proto::Policy {
+            pool: "p".to_owned(),
+            ..policy("q", "b")
+        };
+        rig.deliver(0, 0, message(stranger));
+        rig.deliver(0, 0, message(policy("q", "b")));
+        rig.tick();
+        assert_eq!(models(&rig, 1), Some(vec!["a".to_owned()]));
+        assert_eq!(count(&rig, "policy_refused"), 2);
+        assert_eq!(rig.open_streams(), [0]);
+    }
+
+    #[test]
+    fn rubbish_in_the_slot_leaves_the_last_policy_in_force() {
+        let mut rig = Rig::new(2);
+        rig.tick();
+        rig.deliver(0, 0, message(policy("p", "a")));
+        rig.tick();
+        let keys = slots::PoolKeys::new("p");
+        for rubbish in [b"rubbish".to_vec(), Vec::new(), policy("q", "b").table] {
+            let (host, _) = &rig.vms[0];
+            host.set_shared(&keys.policy, &rubbish).unwrap();
+            slots::bump(host, &keys.policy_version);
+            rig.tick();
+            assert_eq!(models(&rig, 1), Some(vec!["a".to_owned()]));
+        }
+        let (host, _) = &rig.vms[0];
+        host.set_shared(&keys.policy_version, b"rubbish").unwrap();
+        rig.tick();
+        assert_eq!(models(&rig, 1), Some(vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn the_last_policy_outlives_the_agent_and_the_vm() {
+        let mut rig = Rig::new(2);
+        rig.tick();
+        rig.deliver(0, 0, message(policy("p", "a")));
+        let (host, root) = &mut rig.vms[0];
+        root.stream_closed(host, StreamToken(0), 14);
+        for _ in 0..100 {
+            rig.tick();
+        }
+        assert_eq!(models(&rig, 1), Some(vec!["a".to_owned()]));
+        let host = rig.envoy.vm().configured(CONFIG);
+        let root = Root::configure(&host, 0).unwrap();
+        rig.vms.push((host, root));
+        assert_eq!(models(&rig, 2), Some(vec!["a".to_owned()]), "at once");
+    }
+}

@@ -4,6 +4,7 @@
 //!   agent                                   gateway
 //!   PoolSnapshot --snapshot_to_proto-->  Snapshot --PoolMirror (Intake)--> PoolSnapshot
 //!   old, new     --delta_to_proto---->   Delta    --PoolMirror (Intake)--> PoolSnapshot
+//!   Policy       --policy_to_proto-->    Policy   --policy_from_proto---> PolicyView
 //!   loads       <--report_from_proto--  InFlightReport <--report_to_proto-- loads
 //! ```
 //!
@@ -19,6 +20,7 @@ mod hello;
 mod identity;
 mod intake;
 mod outgoing;
+mod policy;
 mod report;
 
 pub use delta::delta_to_proto;
@@ -26,6 +28,7 @@ pub use hello::{Hello, hello_from_proto, hello_to_proto};
 pub use identity::{check_pool_name, id_from_proto, id_to_proto, version_to_proto};
 pub use intake::{Intake, endpoint_from_proto};
 pub use outgoing::{endpoint_to_proto, others_to_proto, snapshot_to_proto};
+pub use policy::{policy_from_proto, policy_to_proto};
 pub use report::{Report, report_from_proto, report_to_proto};
 
 pub(crate) use identity::version_from_proto;

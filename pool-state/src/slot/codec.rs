@@ -25,6 +25,7 @@ pub(super) enum Kind {
     Lease = 3,
     Version = 4,
     PrefixLog = 5,
+    Policy = 6,
 }
 
 /// Writes one framed value.
@@ -324,6 +325,11 @@ impl<'a> Reader<'a> {
             tokens: self.u64(field)?,
             prefill_tokens: self.u64(field)?,
         })
+    }
+
+    /// All that was not read yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// Checks that everything was read.

@@ -8,7 +8,8 @@
 //! ```text
 //!   offset  bytes  all numbers little-endian
 //!        0      4  magic "zhps"
-//!        4      1  kind: 1 pool, 2 in-flight table, 3 lease, 4 version, 5 prefix log
+//!        4      1  kind: 1 pool, 2 in-flight table, 3 lease, 4 version, 5 prefix log,
+//!                6 policy
 //!        5      1  layout version, 2
 //!        6      2  zero
 //!        8      4  length of the whole value in bytes
@@ -21,6 +22,7 @@
 mod codec;
 pub mod in_flight;
 pub mod lease;
+pub mod policy;
 pub mod pool;
 pub mod prefix_log;
 pub mod version;
