@@ -28,6 +28,8 @@ pub mod outcome;
 pub mod pair;
 pub mod prefix_share;
 pub mod request;
+pub mod restore;
+pub mod rewrite;
 pub mod root;
 pub mod session;
 pub mod slots;

@@ -116,6 +116,7 @@ impl Worker {
                 prefix_max_bytes: config.picker.prefix.max_bytes as usize,
                 block_bytes: config.picker.prefix.block_bytes as usize,
                 strict_model: config.strict_model,
+                note_models: false,
             },
             hints: HintConfig::new(config),
             ledger: Ledger::new(),

@@ -45,6 +45,7 @@ fn configs() -> Vec<ScanConfig> {
                 prefix_max_bytes,
                 block_bytes,
                 strict_model,
+                note_models: strict_model,
             });
         }
     }

@@ -143,6 +143,7 @@ fn a_strict_scan_takes_a_model_only_from_a_whole_document() {
             cap_bytes,
             prefix_max_bytes,
             strict_model,
+            note_models: false,
             block_bytes: 16,
         };
         let learned = learn(body.as_bytes(), &config);

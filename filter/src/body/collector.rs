@@ -1,7 +1,7 @@
 //! Gathers the facts from the lexer's events.
 
 use super::{
-    ModelReading,
+    ModelReading, ModelSpans, ScanConfig,
     canonical::{CanonicalPrompt, Tag},
     grammar::Literal,
     lexer::Events,
@@ -48,7 +48,8 @@ enum Sink {
 /// What has been learned so far.
 #[derive(Debug, Clone)]
 pub(super) struct Collector {
-    strict_model: bool,
+    /// Whether every byte of the document counts.
+    to_end: bool,
     sink: Sink,
     key: ShortText,
     member: Member,
@@ -63,6 +64,8 @@ pub(super) struct Collector {
     key_mark: usize,
     model_keys: u32,
     model_text: ShortText,
+    /// Where the values of `model` stand, if that is to be noted.
+    model_spans: Option<ModelSpans>,
     limit_text: ShortText,
     max_tokens: Option<u64>,
     max_completion_tokens: Option<u64>,
@@ -86,10 +89,10 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Nothing learned yet; keeps `prefix_max_bytes` of the prompt.
-    pub(super) fn new(prefix_max_bytes: usize, strict_model: bool) -> Self {
+    /// Nothing learned yet.
+    pub(super) fn new(config: &ScanConfig) -> Self {
         Self {
-            strict_model,
+            to_end: config.strict_model || config.note_models,
             sink: Sink::Nowhere,
             key: ShortText::new(MAX_KEY_BYTES),
             member: Member::Other,
@@ -100,6 +103,7 @@ impl Collector {
             key_mark: 0,
             model_keys: 0,
             model_text: ShortText::new(MAX_MODEL_BYTES),
+            model_spans: config.note_models.then(ModelSpans::default),
             limit_text: ShortText::new(MAX_NUMBER_BYTES),
             max_tokens: None,
             max_completion_tokens: None,
@@ -109,7 +113,7 @@ impl Collector {
             user: ShortText::new(MAX_USER_BYTES),
             user_read: false,
             turns: TurnEnds::default(),
-            canonical: CanonicalPrompt::new(prefix_max_bytes),
+            canonical: CanonicalPrompt::new(config.prefix_max_bytes),
             prompt_bytes: 0,
             stream: false,
             is_include_usage: false,
@@ -127,7 +131,8 @@ impl Collector {
             &self.cache_salt,
             &self.user,
         ];
-        self.canonical.capacity() + texts.map(ShortText::capacity).iter().sum::<usize>()
+        let spans = self.model_spans.as_ref().map_or(0, ModelSpans::capacity);
+        self.canonical.capacity() + spans + texts.map(ShortText::capacity).iter().sum::<usize>()
     }
 
     /// The model, if what was read may be used as one.
@@ -136,6 +141,11 @@ impl Collector {
             ModelReading::Usable => core::str::from_utf8(self.model_text.kept()).ok(),
             ModelReading::Absent | ModelReading::NotString | ModelReading::Unusable => None,
         }
+    }
+
+    /// Where the values of `model` that were read to their end stand, if that was to be noted.
+    pub(super) fn take_model_spans(&mut self) -> ModelSpans {
+        self.model_spans.take().unwrap_or_default()
     }
 
     /// The user, by the beginning of a long one; `None` when none or no name was given.
@@ -303,7 +313,7 @@ impl Events for Collector {
         self.sink = Sink::Nowhere;
     }
 
-    fn string_start(&mut self, depth: u16) {
+    fn string_start(&mut self, depth: u16, at: u64) {
         self.sink = if self.emits() {
             self.canonical.tag(Tag::Text);
             Sink::PromptText {
@@ -311,6 +321,9 @@ impl Events for Collector {
             }
         } else if depth == 1 && self.member == Member::Model {
             self.model_text.clear();
+            if let Some(spans) = &mut self.model_spans {
+                spans.begin(at);
+            }
             Sink::Model
         } else if depth == 1 && self.member == Member::CacheSalt {
             Sink::CacheSalt
@@ -321,9 +334,10 @@ impl Events for Collector {
         };
     }
 
-    fn string_end(&mut self, depth: u16) {
+    fn string_end(&mut self, depth: u16, at: u64) {
         if self.sink == Sink::Model {
-            self.model_reading = if self.model_text.whole().is_some_and(is_usable_model) {
+            let noted = self.model_spans.as_mut().is_none_or(|spans| spans.end(at));
+            self.model_reading = if noted && self.model_text.whole().is_some_and(is_usable_model) {
                 ModelReading::Usable
             } else {
                 ModelReading::Unusable
@@ -433,7 +447,7 @@ impl Events for Collector {
 
     #[inline]
     fn budget(&self) -> usize {
-        if self.strict_model || !self.inside_prompt || self.model_reading == ModelReading::Absent {
+        if self.to_end || !self.inside_prompt || self.model_reading == ModelReading::Absent {
             usize::MAX
         } else {
             self.canonical.room().max(1)
@@ -444,7 +458,7 @@ impl Events for Collector {
     fn is_enough(&self) -> bool {
         self.inside_prompt
             && self.canonical.room() == 0
-            && !self.strict_model
+            && !self.to_end
             && self.model_reading != ModelReading::Absent
     }
 }

@@ -13,6 +13,9 @@ pub struct ScanConfig {
     pub block_bytes: usize,
     /// Take a model only from a document that was read to its end, and never decide before.
     pub strict_model: bool,
+    /// Note where every value of `model` stands, so that it can be rewritten, and never decide before
+    /// the end, since one more may follow.
+    pub note_models: bool,
 }
 
 impl Default for ScanConfig {
@@ -22,6 +25,7 @@ impl Default for ScanConfig {
             prefix_max_bytes: 16_384,
             block_bytes: 256,
             strict_model: false,
+            note_models: false,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use picker::RequestFacts;
 
+use super::ModelSpans;
+
 /// How a scan ended; one metric label each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ScanOutcome {
@@ -90,4 +92,6 @@ pub struct Learned {
     pub user_hash: Option<u64>,
     /// How many bytes of the body were looked at.
     pub scanned_bytes: u64,
+    /// Where the values of `model` stand; empty unless [`crate::body::ScanConfig::note_models`] asked.
+    pub model_spans: ModelSpans,
 }

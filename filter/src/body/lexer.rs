@@ -19,10 +19,10 @@ pub(super) trait Events {
     fn key_start(&mut self, depth: u16);
     /// The key ended; `at` bytes of the body have been read.
     fn key_end(&mut self, depth: u16, at: u64);
-    /// A string value begins; its text follows.
-    fn string_start(&mut self, depth: u16);
-    /// The string value ended.
-    fn string_end(&mut self, depth: u16);
+    /// A string value begins; its text follows. Its opening quote is the byte at `at` of the body.
+    fn string_start(&mut self, depth: u16, at: u64);
+    /// The string value ended; `at` bytes of the body have been read.
+    fn string_end(&mut self, depth: u16, at: u64);
     /// A number begins; its text follows.
     fn number_start(&mut self, depth: u16);
     /// The number ended.
@@ -187,8 +187,9 @@ impl Lexer {
                     return step + len;
                 }
             }
+            let at = self.read.saturating_add(step as u64);
             step += 1;
-            self.state = self.structural(*byte, expect, events);
+            self.state = self.structural(*byte, expect, at, events);
             if self.stop.is_none() && events.is_enough() {
                 self.stop = Some(Stop::Enough);
             }
@@ -200,7 +201,13 @@ impl Lexer {
         step
     }
 
-    fn structural<E: Events>(&mut self, byte: u8, expect: Expect, events: &mut E) -> State {
+    fn structural<E: Events>(
+        &mut self,
+        byte: u8,
+        expect: Expect,
+        at: u64,
+        events: &mut E,
+    ) -> State {
         let depth = self.nesting.depth();
         match (expect, byte) {
             (Expect::Colon, b':') => State::Between(Expect::Value),
@@ -229,7 +236,7 @@ impl Lexer {
                 self.fail(Stop::NotObject);
                 self.state
             }
-            (Expect::Value | Expect::ValueOrClose, _) => self.value(byte, depth, events),
+            (Expect::Value | Expect::ValueOrClose, _) => self.value(byte, depth, at, events),
             _ => {
                 self.fail(Stop::NotJson);
                 self.state
@@ -237,10 +244,10 @@ impl Lexer {
         }
     }
 
-    fn value<E: Events>(&mut self, byte: u8, depth: u16, events: &mut E) -> State {
+    fn value<E: Events>(&mut self, byte: u8, depth: u16, at: u64, events: &mut E) -> State {
         match byte {
             b'"' => {
-                events.string_start(depth);
+                events.string_start(depth, at);
                 State::Text(Role::Value)
             }
             b'{' => self.open(Container::Object, Expect::KeyOrClose, events),
@@ -358,13 +365,14 @@ impl Lexer {
 
     fn end_text<E: Events>(&mut self, role: Role, events: &mut E, step: u64) {
         let depth = self.nesting.depth();
+        let at = self.read.saturating_add(step);
         match role {
             Role::Key => {
-                events.key_end(depth, self.read.saturating_add(step));
+                events.key_end(depth, at);
                 self.state = State::Between(Expect::Colon);
             }
             Role::Value => {
-                events.string_end(depth);
+                events.string_end(depth, at);
                 self.state = State::Between(Expect::CommaOrClose);
             }
         }

@@ -23,7 +23,8 @@
 //! A decision taken before the document ended can only be provisional: a later duplicate of `model`
 //! or a syntax error may still follow. [`Learned::model_certain`] tells the two apart. Routing by a
 //! provisional model costs at most affinity; where the model decides more than the endpoint,
-//! [`ScanConfig::strict_model`] makes a provisional model `None`.
+//! [`ScanConfig::strict_model`] makes a provisional model `None`, and where the model is rewritten
+//! [`ScanConfig::note_models`] has the document read to its end.
 
 mod canonical;
 mod collector;
@@ -32,6 +33,7 @@ mod grammar;
 mod learned;
 mod lexer;
 mod member;
+mod model_spans;
 mod nesting;
 mod run;
 mod scanner;
@@ -42,5 +44,7 @@ mod utf8;
 
 pub use config::ScanConfig;
 pub use learned::{Learned, ModelReading, ScanOutcome};
+pub use model_spans::ModelSpans;
 pub use nesting::MAX_DEPTH;
+pub(crate) use run::plain_run;
 pub use scanner::{BodyScanner, Progress, SCRATCH_BYTES};

@@ -42,7 +42,7 @@ impl BodyScanner {
     pub fn new(config: &ScanConfig) -> Self {
         Self {
             lexer: Lexer::new(),
-            collector: Collector::new(config.prefix_max_bytes, config.strict_model),
+            collector: Collector::new(config),
             cap_bytes: config.cap_bytes,
             block_bytes: config.block_bytes,
             strict_model: config.strict_model,
@@ -78,6 +78,19 @@ impl BodyScanner {
     /// As [`Self::finish`], with how the scan ended and how sure the model is.
     #[must_use]
     pub fn learn(&mut self, end_of_stream: bool, content_length: Option<u64>) -> Learned {
+        self.learn_as(end_of_stream, content_length, |_| None)
+    }
+
+    /// As [`Self::learn`] of a request that is going to be rewritten: `target` says which model the
+    /// engine will read in place of the one that was read, if another. The prefix hashes and the facts
+    /// are the target's.
+    #[must_use]
+    pub fn learn_as(
+        &mut self,
+        end_of_stream: bool,
+        content_length: Option<u64>,
+        target: impl FnOnce(&str) -> Option<String>,
+    ) -> Learned {
         let read = self.lexer.read();
         let ended = !self.capped && (end_of_stream || content_length == Some(read));
         let outcome = self.outcome(ended);
@@ -92,7 +105,7 @@ impl BodyScanner {
             | ScanOutcome::TooDeep => false,
         };
         let facts = if readable {
-            self.facts(complete, choices, content_length)
+            self.facts(complete, choices, content_length, target)
         } else {
             RequestFacts::default()
         };
@@ -111,6 +124,7 @@ impl BodyScanner {
                 .then(|| self.collector.user().map(|user| xxh64(user, 0)))
                 .flatten(),
             scanned_bytes: read,
+            model_spans: self.collector.take_model_spans(),
             facts,
         }
     }
@@ -135,13 +149,20 @@ impl BodyScanner {
         }
     }
 
-    fn facts(&self, complete: bool, choices: u64, content_length: Option<u64>) -> RequestFacts {
+    fn facts(
+        &self,
+        complete: bool,
+        choices: u64,
+        content_length: Option<u64>,
+        target: impl FnOnce(&str) -> Option<String>,
+    ) -> RequestFacts {
         let model = self
             .collector
             .model()
-            .filter(|_| complete || !self.strict_model);
+            .filter(|_| complete || !self.strict_model)
+            .map(|model| target(model).unwrap_or_else(|| model.to_owned()));
         let parts = [
-            model.unwrap_or_default().as_bytes(),
+            model.as_deref().unwrap_or_default().as_bytes(),
             self.collector.cache_salt.kept(),
         ];
         let mut hasher = PrefixHasher::new(&parts, self.block_bytes);
@@ -162,7 +183,7 @@ impl BodyScanner {
         RequestFacts {
             prefix: hasher.finish(),
             turns,
-            model: model.map(str::to_owned),
+            model,
             prompt_bytes: self.prompt_bytes(content_length),
             stream: self.collector.stream,
             max_tokens: self
