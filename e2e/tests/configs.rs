@@ -80,6 +80,9 @@ fn no_file_lets_a_client_choose_the_destination() {
 fn every_file_is_covered_here() {
     let covered = [
         "local/envoy.yaml",
+        // Both run in tests/eds.rs.
+        "file/cluster.yaml",
+        "file/endpoints.yaml",
         "istio/wasmplugin.yaml",
         "istio/envoyfilter.yaml",
         "istio/cluster.yaml",

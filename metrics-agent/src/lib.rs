@@ -5,8 +5,10 @@
 //!          |  members            | outcomes
 //!          v                     v
 //!        Hub: index (pure) --publications--> publish (gRPC) --> gateways
-//!                |                              ^ loads            |
-//!                +--> admin (HTTP)              +------------------+
+//!                |    |                         ^ loads            |
+//!                |    |                         +------------------+
+//!                |    +--> eds (gRPC) --> Envoy's clusters
+//!                +--> admin (HTTP)
 //! ```
 
 pub mod admin;
@@ -14,6 +16,7 @@ pub mod args;
 pub mod clock;
 pub mod config;
 pub mod discovery;
+pub mod eds;
 pub mod entropy;
 pub mod hub;
 pub mod index;

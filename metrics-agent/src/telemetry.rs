@@ -115,6 +115,12 @@ pub struct Telemetry {
     pub gateways: Gauge,
     /// Streams refused because too many were open.
     pub streams_refused: Counter,
+    /// Streams of endpoints to Envoys that are open.
+    pub eds_streams: Gauge,
+    /// Responses with endpoints.
+    pub eds_responses: Counter,
+    /// Responses with endpoints that an Envoy refused.
+    pub eds_refusals: Counter,
     /// 1 while the last configuration that was read is in force, 0 while it was refused.
     pub config_good: Gauge,
     /// DNS look-ups that failed.
@@ -170,6 +176,9 @@ impl Telemetry {
             reloads: Family::default(),
             gateways: Gauge::default(),
             streams_refused: Counter::default(),
+            eds_streams: Gauge::default(),
+            eds_responses: Counter::default(),
+            eds_refusals: Counter::default(),
             config_good: Gauge::default(),
             dns_failures: Counter::default(),
         };
@@ -223,6 +232,16 @@ impl Telemetry {
         registry.register(
             "streams_refused",
             "Streams refused for their number",
+            counter,
+        );
+        let gauge = self.eds_streams.clone();
+        registry.register("eds_streams", "Streams of endpoints to Envoys", gauge);
+        let counter = self.eds_responses.clone();
+        registry.register("eds_responses", "Responses with endpoints", counter);
+        let counter = self.eds_refusals.clone();
+        registry.register(
+            "eds_refusals",
+            "Responses with endpoints that an Envoy refused",
             counter,
         );
         let counter = self.dns_failures.clone();

@@ -116,15 +116,23 @@ impl EnvoyConfig {
         self.set("/admin/address", socket_address(admin))
     }
 
-    /// The members of the cluster of model servers, and the filter's own seed of them.
+    /// Fixed members of the cluster of model servers in place of those that an agent would tell, and
+    /// the filter's own seed of them.
     ///
     /// # Errors
     /// When the file has no such place.
     pub fn members(&mut self, members: &[SocketAddr]) -> Result<(), RigError> {
-        self.set(
-            &format!("{}/load_assignment/endpoints", at::MODEL_SERVERS),
-            endpoints(members),
-        )?;
+        let at = at::MODEL_SERVERS;
+        let missing = self.problem(format!("has no cluster at {at}"));
+        let Some(Value::Object(cluster)) = self.root.pointer_mut(at) else {
+            return Err(missing);
+        };
+        cluster.remove("eds_cluster_config");
+        cluster.insert("type".to_owned(), json!("STATIC"));
+        cluster.insert(
+            "load_assignment".to_owned(),
+            json!({"cluster_name": "model-servers", "endpoints": endpoints(members)}),
+        );
         self.change_plugin(|plugin| {
             let names: Vec<String> = members.iter().map(ToString::to_string).collect();
             if let Some(pool) = plugin.pointer_mut("/pools/0") {

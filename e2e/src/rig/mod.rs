@@ -38,5 +38,5 @@ pub use error::RigError;
 pub use eventually::eventually;
 pub use fake_agent::{FakeAgent, Manner};
 pub use pod::{Answer, Pod};
-pub use setup::{Rig, RigOptions, base_config};
+pub use setup::{Rig, RigOptions, base_config, discovering_config};
 pub use simulated::Simulated;

@@ -161,8 +161,17 @@ impl Rig {
 /// # Errors
 /// When the shipped file or the filter is missing.
 pub fn base_config(members: &[SocketAddr], agent: SocketAddr) -> Result<EnvoyConfig, RigError> {
-    let mut config = EnvoyConfig::shipped()?;
+    let mut config = discovering_config(agent)?;
     config.members(members)?;
+    Ok(config)
+}
+
+/// The shipped configuration, members from this agent.
+///
+/// # Errors
+/// When the shipped file or the filter is missing.
+pub fn discovering_config(agent: SocketAddr) -> Result<EnvoyConfig, RigError> {
+    let mut config = EnvoyConfig::shipped()?;
     config.agent(agent)?;
     config.wasm(&artifacts::filter_wasm()?)?;
     config.show_upstream()?;

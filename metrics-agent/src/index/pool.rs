@@ -37,7 +37,8 @@ impl PoolState {
     }
 
     pub(super) fn with_members(self, members: &PoolMembers, now: Millis) -> Self {
-        let dirty = self.dirty || self.members != members.members;
+        let dirty =
+            self.dirty || self.members != members.members || self.unresolved != members.unresolved;
         Self {
             loads: self.loads,
             last: self.last,
@@ -136,6 +137,7 @@ impl PoolState {
             base,
             Arc::clone(&self.loads),
             now,
+            self.unresolved,
         ))
     }
 }

@@ -20,6 +20,8 @@ pub struct Publication {
     pub loads: Arc<Loads>,
     /// When it was made.
     pub at: Millis,
+    /// DNS names of the pool that were never resolved so far: endpoints may be missing.
+    pub unresolved: usize,
     delta: OnceLock<proto::Delta>,
     encoded: OnceLock<Bytes>,
 }
@@ -32,12 +34,14 @@ impl Publication {
         base: Option<Arc<PoolSnapshot>>,
         loads: Arc<Loads>,
         at: Millis,
+        unresolved: usize,
     ) -> Self {
         Self {
             snapshot,
             base,
             loads,
             at,
+            unresolved,
             delta: OnceLock::new(),
             encoded: OnceLock::new(),
         }

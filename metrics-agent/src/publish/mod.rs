@@ -1,4 +1,4 @@
-//! Serves the push contract to gateways.
+//! Serves the push contract to gateways, and beside it the endpoints to Envoy (see [`crate::eds`]).
 //!
 //! ```text
 //!   Hub --Published (watch)--> gateway task: one Cursor a pool --bytes--> tonic --> gateway
@@ -14,6 +14,7 @@ mod codec;
 mod cursor;
 mod gateway;
 mod server;
+mod services;
 pub mod tls;
 
 pub use cursor::Cursor;

@@ -1,4 +1,4 @@
-//! The gRPC server: one method, bidirectional, for all gateways.
+//! The gRPC server, and the one method of the push contract: bidirectional, for all gateways.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use pool_state::{limits::MAX_MESSAGE_BYTES, proto::GatewayMessage};
 use tokio::{
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -22,15 +22,20 @@ use tonic::{
     transport::{Server, ServerTlsConfig, server::TcpIncoming},
 };
 
-use super::{MAX_STREAMS, codec::PushCodec, gateway};
-use crate::{hub::Hub, shutdown::Shutdown};
+use super::{MAX_STREAMS, codec::PushCodec, gateway, services::Services};
+use crate::{
+    eds::{self, EdsServer},
+    hub::Hub,
+    shutdown::Shutdown,
+};
 
 const METHOD: &str = "/zerohop.poolstate.v1.PoolState/Sync";
 /// A connection whose peer does not answer pings for the interval plus the time-out is closed.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Streams on one connection. Envoy opens one stream a process; more is a fault or an attack.
-const STREAMS_PER_CONNECTION: u32 = 64;
+/// Streams on one connection. Envoy opens one a process, and one for each cluster whose endpoints it
+/// discovers; an agent has at most 64 pools.
+const STREAMS_PER_CONNECTION: u32 = 128;
 const HEADER_BYTES: u32 = 16 << 10;
 const WINDOW_BYTES: u32 = 1 << 20;
 
@@ -123,15 +128,23 @@ pub async fn serve(
     if let Some(tls) = tls {
         server = server.tls_config(tls)?;
     }
-    server
+    let (sender, assignments) = watch::channel(Arc::default());
+    let following = tokio::spawn(eds::follow(Arc::clone(&hub), sender));
+    let services = Services {
+        eds: EdsServer::new(assignments, Arc::clone(&hub.telemetry), shutdown.clone()),
+        push: PushServer::new(hub, shutdown),
+    };
+    let served = server
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .serve_with_incoming_shutdown(PushServer::new(hub, shutdown), incoming, async move {
+        .serve_with_incoming_shutdown(services, incoming, async move {
             stop.requested().await;
         })
-        .await
+        .await;
+    following.abort();
+    served
 }
