@@ -35,6 +35,8 @@ pub struct Experiment {
     pub workers: u32,
     /// Milliseconds between two scrapes of a pod; 0 when there is no agent at all.
     pub scrape_ms: u32,
+    /// Whether a conversation keeps to one connection, and so to one gateway and worker.
+    pub conversations_stay: bool,
 }
 
 /// How often Higress' plugin looks at the metrics, whatever the other gateways do.
@@ -59,6 +61,7 @@ impl Experiment {
             gateways: 1,
             workers: 1,
             scrape_ms: if higress { HIGRESS_SCRAPE_MS } else { 50 },
+            conversations_stay: false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Experiment {
             endpoints: vec![self.profile.engine(); self.pods as usize],
             gateways: self.gateways as usize,
             workers: self.workers as usize,
+            conversations_stay: self.conversations_stay,
             scrape_interval: Duration::from_millis(u64::from(self.scrape_ms.max(1))),
             agent_alive: self.scrape_ms > 0,
             policy: self.policy,

@@ -16,19 +16,27 @@ use crate::{profile::Profile, workload::WorkloadName};
 pub enum Hardship {
     /// Signals every second instead of every 50 ms.
     OldSignals,
-    /// Eight gateways that hear of each other through one agent.
+    /// Eight gateways that hear of each other through one agent; every request comes through any.
     EightGateways,
+    /// The same where a conversation keeps to one connection.
+    EightGatewaysKept,
     /// No agent: nobody tells anything that the gateway did not see itself.
     NoAgent,
 }
 
 impl Hardship {
-    const ALL: [Self; 3] = [Self::OldSignals, Self::EightGateways, Self::NoAgent];
+    const ALL: [Self; 4] = [
+        Self::OldSignals,
+        Self::EightGateways,
+        Self::EightGatewaysKept,
+        Self::NoAgent,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::OldSignals => "cost_1s_over_50ms",
             Self::EightGateways => "cost_8gateways_over_1",
+            Self::EightGatewaysKept => "cost_8gateways_kept_over_1",
             Self::NoAgent => "cost_no_agent_over_50ms",
         }
     }
@@ -39,6 +47,9 @@ impl Hardship {
             Self::EightGateways => {
                 "8 gateways, one agent: p90 TTFT over one gateway's, all workloads at 0.9"
             }
+            Self::EightGatewaysKept => {
+                "the same, each conversation over one connection: p90 TTFT over one gateway's"
+            }
             Self::NoAgent => "agent dead: p90 TTFT over that with it, all workloads at 0.9",
         }
     }
@@ -46,7 +57,7 @@ impl Hardship {
     const fn goal(self) -> f64 {
         match self {
             Self::OldSignals => 1.3,
-            Self::EightGateways => 1.2,
+            Self::EightGateways | Self::EightGatewaysKept => 1.2,
             Self::NoAgent => 1.5,
         }
     }
@@ -59,6 +70,11 @@ impl Hardship {
             },
             Self::EightGateways => Experiment {
                 gateways: 8,
+                ..usual
+            },
+            Self::EightGatewaysKept => Experiment {
+                gateways: 8,
+                conversations_stay: true,
                 ..usual
             },
             Self::NoAgent => Experiment {
@@ -111,6 +127,7 @@ impl Robustness {
             "usual",
             "1 s signals",
             "8 gateways",
+            "8 gateways, kept connections",
             "no agent",
         ]);
         for workload in &self.workloads {
