@@ -17,6 +17,9 @@ pub struct CostConfig {
     /// Costs within this share of the least are drawn from, `0.0..=1.0`. 0.1 is better where many
     /// gateways do not see each other's load.
     pub near_tie: f32,
+    /// The same where the agent tells of other gateways, `0.0..=1.0`: each hears of the others' picks
+    /// only with the next publication, and had better part ways with them meanwhile.
+    pub several_gateways_near_tie: f32,
     /// What a step costs where it has not been learned yet: microseconds a step (`1..=1e6`), a token
     /// computed (`0..=1e4`) and a KV token attended to (`0..=100`).
     pub step: StepModel,
@@ -53,6 +56,16 @@ pub struct CostConfig {
     /// The share of a cold prompt that the rendezvous favourite is taken to hold, `0.0..=1.0`. Enough
     /// to bring a new prefix to one endpoint, too little to hold it on a busy one.
     pub rendezvous_discount: f32,
+    /// What the favourite of a chat is taken to hold of the turns that came through other gateways, as
+    /// a share, `0.0..=1.0`. The chat was taken to its favourite at its second turn by the latest,
+    /// unless that was busy.
+    pub chat_share: f32,
+    /// What a session's favourite is taken to hold of a prompt that says nothing, in tokens,
+    /// `0.0..=1e6`: a few turns of a chat.
+    pub session_tokens: f32,
+    /// Engines whose learned steps differ by less than this factor count as equal, `1.0..=8.0`: what
+    /// counters say of an engine errs by as much, and not by chance.
+    pub same_engine_factor: f32,
     /// The exponent of an endpoint's price in its cost, `0.0..=10.0`; 0 ignores prices.
     pub price_weight: f32,
 }
@@ -63,6 +76,7 @@ impl Default for CostConfig {
             ttft_weight: 10.0,
             delay_weight: 0.15,
             near_tie: 0.02,
+            several_gateways_near_tie: 0.05,
             step: StepModel::default(),
             token_budget: 2_048.0,
             max_num_seqs: 256.0,
@@ -78,6 +92,9 @@ impl Default for CostConfig {
             lora_wait_s: 5.0,
             lora_full_s: 20.0,
             rendezvous_discount: 0.5,
+            chat_share: 0.9,
+            session_tokens: 500.0,
+            same_engine_factor: 1.3,
             price_weight: 0.0,
         }
     }
@@ -87,10 +104,16 @@ impl Default for CostConfig {
 pub(super) fn check(mut section: Section, mistakes: &mut Vec<String>) -> CostConfig {
     let mut config = CostConfig::default();
     let step = &mut config.step;
-    let fields: [(&'static str, &mut f32, f64, f64); 21] = [
+    let fields: [(&'static str, &mut f32, f64, f64); 25] = [
         ("ttft_weight", &mut config.ttft_weight, 0.0, 1_000.0),
         ("delay_weight", &mut config.delay_weight, 0.0, 100.0),
         ("near_tie", &mut config.near_tie, 0.0, 1.0),
+        (
+            "several_gateways_near_tie",
+            &mut config.several_gateways_near_tie,
+            0.0,
+            1.0,
+        ),
         ("step_base_us", &mut step.base_us, 1.0, 1e6),
         ("step_token_us", &mut step.token_us, 0.0, 1e4),
         ("step_kv_token_us", &mut step.kv_token_us, 0.0, 100.0),
@@ -127,6 +150,14 @@ pub(super) fn check(mut section: Section, mistakes: &mut Vec<String>) -> CostCon
             &mut config.rendezvous_discount,
             0.0,
             1.0,
+        ),
+        ("chat_share", &mut config.chat_share, 0.0, 1.0),
+        ("session_tokens", &mut config.session_tokens, 0.0, 1e6),
+        (
+            "same_engine_factor",
+            &mut config.same_engine_factor,
+            1.0,
+            8.0,
         ),
         ("price_weight", &mut config.price_weight, 0.0, 10.0),
     ];

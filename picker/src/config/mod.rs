@@ -11,12 +11,15 @@
 //! ```json
 //! {
 //!   "policy": "cost",
-//!   "cost": {"ttft_weight": 10, "delay_weight": 0.15, "near_tie": 0.02, "step_base_us": 5500,
+//!   "cost": {"ttft_weight": 10, "delay_weight": 0.15, "near_tie": 0.02,
+//!            "several_gateways_near_tie": 0.05, "step_base_us": 5500,
 //!            "step_token_us": 20, "step_kv_token_us": 0.15, "token_budget": 2048,
 //!            "max_num_seqs": 256, "kv_tokens": 112000, "kv_limit": 0.95, "pressure_weight": 100,
 //!            "pressure_cap_s": 20, "mean_prompt_tokens": 250, "mean_output_tokens": 225,
 //!            "bytes_per_token": 4, "least_uncached_tokens": 16, "lora_load_s": 0.1,
-//!            "lora_wait_s": 5, "lora_full_s": 20, "rendezvous_discount": 0.5, "price_weight": 0},
+//!            "lora_wait_s": 5, "lora_full_s": 20, "rendezvous_discount": 0.5,
+//!            "chat_share": 0.9, "session_tokens": 500, "same_engine_factor": 1.3,
+//!            "price_weight": 0},
 //!   "weights": {"queue": 2, "kv_cache": 2, "prefix": 3, "lora": 2, "load": 1},
 //!   "freshness": {"fresh_ms": 1000, "expired_ms": 5000},
 //!   "prefix": {"block_bytes": 256, "max_bytes": 16384,

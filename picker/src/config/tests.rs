@@ -30,12 +30,15 @@ fn nothing_given_is_the_default() {
 fn the_documented_example_is_the_default() {
     let json = r#"{
         "policy": "cost",
-        "cost": {"ttft_weight": 10, "delay_weight": 0.15, "near_tie": 0.02, "step_base_us": 5500,
+        "cost": {"ttft_weight": 10, "delay_weight": 0.15, "near_tie": 0.02,
+                 "several_gateways_near_tie": 0.05, "step_base_us": 5500,
                  "step_token_us": 20, "step_kv_token_us": 0.15, "token_budget": 2048,
                  "max_num_seqs": 256, "kv_tokens": 112000, "kv_limit": 0.95, "pressure_weight": 100,
                  "pressure_cap_s": 20, "mean_prompt_tokens": 250, "mean_output_tokens": 225,
                  "bytes_per_token": 4, "least_uncached_tokens": 16, "lora_load_s": 0.1,
-                 "lora_wait_s": 5, "lora_full_s": 20, "rendezvous_discount": 0.5, "price_weight": 0},
+                 "lora_wait_s": 5, "lora_full_s": 20, "rendezvous_discount": 0.5,
+                 "chat_share": 0.9, "session_tokens": 500, "same_engine_factor": 1.3,
+                 "price_weight": 0},
         "weights": {"queue": 2, "kv_cache": 2, "prefix": 3, "lora": 2, "load": 1},
         "freshness": {"fresh_ms": 1000, "expired_ms": 5000},
         "prefix": {"block_bytes": 256, "max_bytes": 16384,
@@ -51,12 +54,14 @@ fn every_field_is_read() {
         r#"{
         "policy": "gie_v0_3",
         "weights": {"queue": 0.5, "kv_cache": 0, "prefix": 4, "lora": 100, "load": 7},
-        "cost": {"ttft_weight": 1, "delay_weight": 2, "near_tie": 0.1, "step_base_us": 3,
+        "cost": {"ttft_weight": 1, "delay_weight": 2, "near_tie": 0.1,
+                 "several_gateways_near_tie": 0.2, "step_base_us": 3,
                  "step_token_us": 4, "step_kv_token_us": 5, "token_budget": 512,
                  "max_num_seqs": 7, "kv_tokens": 8000, "kv_limit": 0.5, "pressure_weight": 9,
                  "pressure_cap_s": 10, "mean_prompt_tokens": 11, "mean_output_tokens": 12,
                  "bytes_per_token": 13, "least_uncached_tokens": 14, "lora_load_s": 15,
                  "lora_wait_s": 16, "lora_full_s": 17, "rendezvous_discount": 0.18,
+                 "chat_share": 0.3, "session_tokens": 19, "same_engine_factor": 2,
                  "price_weight": 1.5},
         "freshness": {"fresh_ms": 10, "expired_ms": 20},
         "prefix": {"block_bytes": 64, "max_bytes": 640, "capacity_blocks": 90, "total_blocks": 99},
@@ -76,6 +81,7 @@ fn every_field_is_read() {
             ttft_weight: 1.0,
             delay_weight: 2.0,
             near_tie: 0.1,
+            several_gateways_near_tie: 0.2,
             step: StepModel {
                 base_us: 3.0,
                 token_us: 4.0,
@@ -95,6 +101,9 @@ fn every_field_is_read() {
             lora_wait_s: 16.0,
             lora_full_s: 17.0,
             rendezvous_discount: 0.18,
+            chat_share: 0.3,
+            session_tokens: 19.0,
+            same_engine_factor: 2.0,
             price_weight: 1.5,
         },
         freshness: Ladder::new(10, 20).unwrap(),
@@ -146,10 +155,10 @@ fn all_mistakes_are_listed_at_once() {
         "picker.cost.step_base_us: must be a number from 1 to 1000000, got 0",
         "picker.cost.kv_limit: must be a number from 0.1 to 1, got 1.01",
         "picker.cost.gpu: unknown field, allowed are ttft_weight, delay_weight, near_tie, \
-         step_base_us, step_token_us, step_kv_token_us, token_budget, max_num_seqs, kv_tokens, \
+         several_gateways_near_tie, step_base_us, step_token_us, step_kv_token_us, token_budget, max_num_seqs, kv_tokens, \
          kv_limit, pressure_weight, pressure_cap_s, mean_prompt_tokens, mean_output_tokens, \
          bytes_per_token, least_uncached_tokens, lora_load_s, lora_wait_s, lora_full_s, \
-         rendezvous_discount, price_weight",
+         rendezvous_discount, chat_share, session_tokens, same_engine_factor, price_weight",
         "picker.freshness.expired_ms: must be greater than fresh_ms (5000), got 5000",
         "picker.prefix.capacity_blocks: must be a whole number from 64 to 1048576, got 1.5",
         "picker.prefix.total_blocks: must be a whole number from 64 to 16777216, got 0",

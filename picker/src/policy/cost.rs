@@ -43,11 +43,6 @@ use crate::{
 
 /// How long a mean answer that the agent learned is used, in milliseconds.
 const LEARNED_MS: u64 = 60_000;
-/// What a session's favourite is taken to hold of a prompt that says nothing, in tokens.
-const SESSION_TOKENS: f32 = 500.0;
-/// How much wider near ties are where several gateways serve the pool: each hears of the others' picks
-/// only with the next publication, and had better part ways with them meanwhile.
-const SEVERAL: f32 = 2.5;
 /// More tokens than any answer has.
 const MOST_OUTPUT: f32 = 1e6;
 /// More than any sane cost, in seconds; what is no number counts as this.
@@ -135,8 +130,7 @@ impl Cost {
             ladder: round.ladder,
             now: round.view.now,
         };
-        let discount = self.config.rendezvous_discount;
-        let hope = Hope::of(round, self.block_bytes, discount, prompt, self.reuse);
+        let hope = Hope::of(round, self.block_bytes, &self.config, prompt, self.reuse);
         self.reuse.see(round);
         let mut pool = Pool {
             least_uncached: f32::INFINITY,
@@ -175,7 +169,7 @@ impl Cost {
                 Some(hope) if hope.position == *position => {
                     hit = greater(hit, lesser(hope.tokens, prompt));
                 }
-                Some(hope) if hope.of_session => unknown = SESSION_TOKENS,
+                Some(hope) if hope.of_session => unknown = self.config.session_tokens,
                 _ => {}
             }
             let uncached = greater(prompt - hit, self.config.least_uncached_tokens) + unknown;
@@ -233,7 +227,7 @@ impl Policy for Cost {
             mean_output,
             least_uncached: pool.least_uncached,
         };
-        let silent = pool.means.silent();
+        let silent = pool.means.silent(self.config.same_engine_factor);
         let mean_uncached = learned.mean_uncached_tokens();
         let state =
             |look: &Look| -> State { look.sighting.state(silent, mean_output, mean_uncached) };
@@ -252,7 +246,10 @@ impl Policy for Cost {
             -cost
         }));
 
-        let near_tie = config.near_tie * if pool.several { SEVERAL } else { 1.0 };
+        let near_tie = match pool.several {
+            true => config.several_gateways_near_tie,
+            false => config.near_tie,
+        };
         let band = near_tie * least;
         let drawn = draw::best(&self.gains, band, round.choices, &mut self.near, entropy);
         let chosen = drawn.places().next();

@@ -10,11 +10,8 @@
 //! Hope is a discount on the prompt's prefill there and no more: where it costs too much because the
 //! endpoint is busy, the request goes elsewhere.
 
-use crate::{policy::Round, rendezvous};
+use crate::{config::CostConfig, policy::Round, rendezvous};
 
-/// What the favourite of a chat is taken to hold of the turns before, as a share. The chat was taken to
-/// its favourite at its second turn by the latest, unless that was busy.
-const CHAT_SHARE: f32 = 0.9;
 /// How fast the share of prompts that somebody holds is learned: about the last hundred count.
 const REUSE_STEP: f32 = 0.01;
 
@@ -56,12 +53,12 @@ impl Hope {
     pub(super) fn of(
         round: &Round<'_>,
         block_bytes: u32,
-        discount: f32,
+        config: &CostConfig,
         prompt: f32,
         reuse: Reuse,
     ) -> Option<Self> {
         if !round.matched.is_empty() {
-            return Self::of_chat(round);
+            return Self::of_chat(round, config.chat_share);
         }
         let of_prompt = rendezvous::key_of(round.facts, block_bytes);
         let of_session = of_prompt.is_none();
@@ -69,14 +66,14 @@ impl Hope {
         let reuse = if of_session { 1.0 } else { reuse.0 };
         Some(Self {
             position: rendezvous::favourite(of_prompt.or(round.facts.session)?, round)?,
-            tokens: discount * reuse * prompt,
+            tokens: config.rendezvous_discount * reuse * prompt,
             of_session,
         })
     }
 
     /// A chat whose last question nobody is known to hold, in a pool that several gateways serve. Where
     /// most of what was said is a prompt that many chats share, it stays with those who hold that.
-    fn of_chat(round: &Round<'_>) -> Option<Self> {
+    fn of_chat(round: &Round<'_>, share: f32) -> Option<Self> {
         let turns = round.facts.turns.as_slice();
         let [.., asked, answered, _] = turns else {
             return None;
@@ -97,7 +94,7 @@ impl Hope {
         };
         Some(Self {
             position: rendezvous::favourite(key, round)?,
-            tokens: CHAT_SHARE * round.learned.tokens(answered.end_bytes.into()),
+            tokens: share * round.learned.tokens(answered.end_bytes.into()),
             of_session: false,
         })
     }

@@ -38,9 +38,6 @@ const LEARNED_MS: (u64, u64) = (30_000, 60_000);
 /// what an endpoint attracts by counters that lie.
 const MOST_FACTOR: f32 = 8.0;
 
-/// Engines whose steps differ by less than this factor count as equal.
-const SAME_ENGINE: f32 = 1.3;
-
 /// A number that only the endpoint can tell and how much that counts.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
@@ -157,12 +154,13 @@ impl Means {
     }
 
     /// What an endpoint without any account is taken to say.
-    pub(super) fn silent(&self) -> Silent {
+    pub(super) fn silent(&self, same_engine_factor: f32) -> Silent {
         Silent {
             foreign: self.foreign.get(),
             waiting: self.waiting.get(),
             kv_usage: self.kv_usage.get(),
             step: self.step.get(),
+            same_engine_factor,
         }
     }
 }
@@ -175,6 +173,7 @@ pub(super) struct Silent {
     kv_usage: f32,
     /// `None` when no endpoint's steps were learned.
     step: Option<StepModel>,
+    same_engine_factor: f32,
 }
 
 /// What was in flight when the present scrape was first seen.
@@ -302,7 +301,7 @@ impl Sighting {
             kv_tokens,
             attended_tokens: greater(kv_tokens, context_now),
             kv_capacity: self.kv_capacity,
-            step: self.step(silent.step),
+            step: self.step(silent),
         }
     }
 }
@@ -314,19 +313,19 @@ impl Sighting {
         1.0 + (1.0 - self.step_trust) * (local - 1.0)
     }
 
-    /// What its steps cost, in a pool where they cost `mean`.
+    /// What its steps cost, in a pool with these means.
     ///
-    /// Engines that differ by less than [`SAME_ENGINE`] are taken for equal: what the counters say of an
+    /// Engines that differ by less than `same_engine_factor` are taken for equal: what the counters say of an
     /// engine errs by as much, and not by chance. One that holds a prefix which many requests share
     /// attends to it once for each, with one copy in its KV cache, and so looks slow exactly where it
     /// has most to offer.
-    fn step(&self, mean: Option<StepModel>) -> StepModel {
-        let Some(mean) = mean else {
+    fn step(&self, pool: Silent) -> StepModel {
+        let (Some(mean), same) = (pool.step, pool.same_engine_factor) else {
             return self.step;
         };
         let (own, usual) = (self.step.busy_step_us(), mean.busy_step_us());
         let faded = usual + self.step_trust * (own - usual);
-        if faded < usual * SAME_ENGINE && faded * SAME_ENGINE > usual {
+        if faded < usual * same && faded * same > usual {
             mean
         } else {
             self.step.times(faded / own)

@@ -157,7 +157,7 @@ fn state(endpoint: &Endpoint, then: LocalState, now: LocalState, age_ms: u64) ->
     let sighting = Sighting::take(&moment, endpoint, now, &mut track);
     let mut means = Means::default();
     means.add(&sighting);
-    sighting.state(means.silent(), 200.0, 50.0)
+    sighting.state(means.silent(1.3), 200.0, 50.0)
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn engines_that_hardly_differ_count_as_equal_and_others_as_they_are() {
         means.add(sighting);
     }
     let bases = sightings.map(|sighting| {
-        let state = sighting.state(means.silent(), 200.0, 50.0);
+        let state = sighting.state(means.silent(1.3), 200.0, 50.0);
         state.step.base_us / 5_500.0
     });
     let mean = (1.0 + 1.0 + 1.05 + 1.2 + 2.0) / 5.0;
