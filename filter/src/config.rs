@@ -8,7 +8,7 @@
 //!   "pools": [{"name": "default", "members": ["10.0.0.1:8000"]}],
 //!   "body": {"cap_bytes": 32768},
 //!   "allowed_cidrs": ["10.0.0.0/8"],
-//!   "picker": {"policy": "scored"},
+//!   "picker": {"policy": "cost"},
 //!   "session": {"header": "x-session-id"},
 //!   "trust_subset_header": false,
 //!   "strict_model": false
