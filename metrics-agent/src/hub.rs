@@ -10,7 +10,7 @@
 //! scrape ends with one lock instead of a message and a wake-up.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use crate::{
+    adapters::Board,
     clock::Clock,
     index::{Index, Membership, Observation, Publication, TargetId},
     telemetry::Telemetry,
@@ -42,6 +43,8 @@ pub struct Hub {
     pub clock: Clock,
     /// The agent's metrics about itself.
     pub telemetry: Arc<Telemetry>,
+    /// Which adapters are rolled out, and how far.
+    pub adapters: Arc<Board>,
     index: Mutex<Index>,
     dirty: Notify,
     published: watch::Sender<Arc<Published>>,
@@ -54,6 +57,7 @@ impl Hub {
         Self {
             clock,
             telemetry,
+            adapters: Arc::default(),
             index: Mutex::new(index),
             dirty: Notify::new(),
             published: watch::Sender::default(),
@@ -86,6 +90,20 @@ impl Hub {
     /// Takes the outcome of a scrape attempt.
     pub fn observe(&self, target: TargetId, observation: Observation) {
         if self.index().observe(target, observation) {
+            self.dirty.notify_one();
+        }
+    }
+
+    /// From now on endpoints that join one of these pools wait until they are released.
+    pub fn set_holding(&self, pools: HashSet<String>) {
+        if self.index().set_holding(pools) {
+            self.dirty.notify_one();
+        }
+    }
+
+    /// Lets an endpoint that waits join.
+    pub fn release(&self, pool: &str, target: TargetId) {
+        if self.index().release(pool, target) {
             self.dirty.notify_one();
         }
     }

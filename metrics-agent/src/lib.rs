@@ -11,6 +11,7 @@
 //!                +--> admin (HTTP)
 //! ```
 
+pub mod adapters;
 pub mod admin;
 pub mod args;
 pub mod clock;

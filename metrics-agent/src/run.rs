@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::{
+    adapters::Rollout,
     admin::{self, Admin},
     args::{Args, Command, LogFormat, RunArgs},
     clock::Clock,
@@ -177,6 +178,7 @@ async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
         config,
     );
     let supervising = tokio::spawn(supervisor.run(file));
+    let rolling_out = tokio::spawn(Rollout::new(Arc::clone(&hub)).run());
     let publisher = Arc::clone(&hub);
     let publishing = tokio::spawn(async move { publisher.publish_changes().await });
     let answers = Arc::new(Admin::new(Arc::clone(&hub), state, shutdown.clone()));
@@ -200,6 +202,7 @@ async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
         None
     });
     supervising.abort();
+    rolling_out.abort();
     publishing.abort();
     info!("zerohop-agent has stopped");
     match ended {

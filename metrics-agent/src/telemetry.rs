@@ -115,6 +115,12 @@ pub struct Telemetry {
     pub gateways: Gauge,
     /// Streams refused because too many were open.
     pub streams_refused: Counter,
+    /// Adapters that pods were made to load.
+    pub adapter_loads: Counter,
+    /// Adapters that pods were made to unload.
+    pub adapter_unloads: Counter,
+    /// Attempts to bring a pod's adapters into the declared state that failed.
+    pub adapter_failures: Counter,
     /// Streams of endpoints to Envoys that are open.
     pub eds_streams: Gauge,
     /// Responses with endpoints.
@@ -176,6 +182,9 @@ impl Telemetry {
             reloads: Family::default(),
             gateways: Gauge::default(),
             streams_refused: Counter::default(),
+            adapter_loads: Counter::default(),
+            adapter_unloads: Counter::default(),
+            adapter_failures: Counter::default(),
             eds_streams: Gauge::default(),
             eds_responses: Counter::default(),
             eds_refusals: Counter::default(),
@@ -232,6 +241,16 @@ impl Telemetry {
         registry.register(
             "streams_refused",
             "Streams refused for their number",
+            counter,
+        );
+        let counter = self.adapter_loads.clone();
+        registry.register("adapter_loads", "Adapters loaded on pods", counter);
+        let counter = self.adapter_unloads.clone();
+        registry.register("adapter_unloads", "Adapters unloaded from pods", counter);
+        let counter = self.adapter_failures.clone();
+        registry.register(
+            "adapter_failures",
+            "Failed attempts to keep a pod's adapters as declared",
             counter,
         );
         let gauge = self.eds_streams.clone();

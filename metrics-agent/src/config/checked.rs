@@ -27,6 +27,31 @@ pub struct Config {
     pub scrape: ScrapeSettings,
     /// The pools, in the order of the file, names unique.
     pub pools: Vec<Pool>,
+    /// The adapters to roll out, pools unique. A pool here need not be one of `pools`.
+    pub adapters: Vec<PoolAdapters>,
+}
+
+/// The LoRA adapters that the pods of a pool shall have.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolAdapters {
+    /// The pool's name.
+    pub pool: Arc<str>,
+    /// What is loaded on every pod, names unique.
+    pub present: Vec<Adapter>,
+    /// What is unloaded, although this process never loaded it; never in `present`.
+    pub absent: Vec<Arc<str>>,
+    /// The share of the pool's ready pods that must have an adapter before rewrites draw it, 0.01
+    /// to 1.
+    pub ready_share: f64,
+}
+
+/// A LoRA adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// The model name that it is served under.
+    pub name: Arc<str>,
+    /// Where the engine finds it: a path on the pod, or a repository's name.
+    pub source: Arc<str>,
 }
 
 /// Listening addresses and their protection.

@@ -8,6 +8,7 @@
 //!
 //! `docs/agent.md` describes every field for operators.
 
+mod adapters;
 mod checked;
 mod document;
 mod engines;
@@ -19,8 +20,8 @@ mod section;
 mod values;
 
 pub use checked::{
-    Config, Endpoint, Engine, Host, Listen, MAX_ENDPOINTS, MAX_POOLS, MetricsPlace, Pool,
-    ScrapeSettings, TlsFiles,
+    Adapter, Config, Endpoint, Engine, Host, Listen, MAX_ENDPOINTS, MAX_POOLS, MetricsPlace, Pool,
+    PoolAdapters, ScrapeSettings, TlsFiles,
 };
 pub use document::MAX_FILE_BYTES;
 pub use mistake::{Mistake, Mistakes, Place};
@@ -66,7 +67,9 @@ pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Config, Mistakes> {
 }
 
 fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
-    let known = ["agent_id", "listen", "scrape", "engines", "pools"];
+    let known = [
+        "agent_id", "listen", "scrape", "engines", "pools", "adapters",
+    ];
     let section = checker.section(top, &known)?;
     let agent_id = section
         .get("agent_id")
@@ -76,11 +79,13 @@ fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
     let scrape = scrape::read(checker, section.get("scrape").as_ref());
     let engines = Engines::read(checker, section.get("engines").as_ref());
     let pools = pools::read(checker, &section, &engines);
+    let adapters = adapters::read(checker, section.get("adapters").as_ref());
     Some(Config {
         agent_id,
         listen,
         scrape,
         pools,
+        adapters,
     })
 }
 

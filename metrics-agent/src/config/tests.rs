@@ -100,6 +100,22 @@ fn every_field_means_what_it_says() {
     );
     let names: Vec<&str> = config.pools.iter().map(|pool| &*pool.name).collect();
     assert_eq!(names, ["default", "others", "scaled-to-zero"]);
+    assert_eq!(
+        config.adapters[0],
+        PoolAdapters {
+            pool: "default".into(),
+            present: [("sql-v2", "/adapters/sql-v2"), ("chat-v1", "example/chat")]
+                .map(|(name, source)| Adapter {
+                    name: name.into(),
+                    source: source.into(),
+                })
+                .into(),
+            absent: vec!["sql-v1".into()],
+            ready_share: 0.5,
+        }
+    );
+    assert_eq!(config.adapters[1].ready_share, 1.0);
+    assert!(config.adapters[1].present.is_empty());
 
     let [first, second, third] = &config.pools[0].endpoints[..] else {
         panic!("three endpoints")

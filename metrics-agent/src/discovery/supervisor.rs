@@ -168,6 +168,7 @@ impl Supervisor {
     fn apply(&mut self) {
         let membership = resolve(&self.config, &self.names, &mut self.targets);
         self.hub.set_membership(&membership);
+        self.hub.adapters.declare(&self.config.adapters);
         self.scheduler.sync(&self.targets, &self.config.scrape);
     }
 }

@@ -60,6 +60,12 @@ pub(super) struct EndpointState {
 }
 
 impl EndpointState {
+    /// What tells the engine's process from the next, once a page was read.
+    pub(super) fn life(&self) -> Option<u64> {
+        let shown = self.shown.as_ref()?;
+        (shown.life != 0).then_some(shown.life)
+    }
+
     /// Takes an outcome; says whether it should be published.
     pub(super) fn observe(&mut self, observation: Observation) -> bool {
         match observation.attempt {

@@ -27,7 +27,7 @@ mod publication;
 mod views;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -40,7 +40,7 @@ pub use endpoint::{Attempt, Observation, REFRESH_MS, generation};
 pub use loads::{GatewayLoad, Loads};
 pub use membership::{Member, Membership, PoolMembers, TargetId};
 pub use publication::Publication;
-pub use views::{EndpointView, GatewayView, HealthCounts, PoolView};
+pub use views::{EndpointView, GatewayView, HealthCounts, Pod, PoolView};
 
 /// The publications of one round, by pool.
 pub type Publications = BTreeMap<Arc<str>, Arc<Publication>>;
@@ -57,6 +57,8 @@ pub struct Index {
     /// The last sequence of every pool that was ever published, so that a pool which comes back
     /// goes on counting.
     sequences: BTreeMap<Arc<str>, u64>,
+    /// Pools whose new endpoints wait until they are released.
+    holding: HashSet<String>,
 }
 
 impl Index {
@@ -71,6 +73,7 @@ impl Index {
             pools: BTreeMap::new(),
             endpoints: HashMap::new(),
             sequences: BTreeMap::new(),
+            holding: HashSet::new(),
         }
     }
 
@@ -79,13 +82,14 @@ impl Index {
     pub fn set_membership(&mut self, membership: &Membership, now: Millis) {
         let mut old = std::mem::take(&mut self.pools);
         for members in &membership.pools {
-            let pool = match old.remove(&members.name) {
+            let mut pool = match old.remove(&members.name) {
                 Some(pool) => pool.with_members(members, now),
                 None => PoolState::new(members, now),
             };
+            pool.set_holding(self.holding.contains(&*members.name));
             self.pools.insert(Arc::clone(&members.name), pool);
         }
-        let targets: std::collections::HashSet<TargetId> = membership.targets().collect();
+        let targets: HashSet<TargetId> = membership.targets().collect();
         self.endpoints.retain(|target, _| targets.contains(target));
         for target in targets {
             self.endpoints.entry(target).or_default();
@@ -98,8 +102,14 @@ impl Index {
         let Some(endpoint) = self.endpoints.get_mut(&target) else {
             return false;
         };
+        let before = endpoint.life();
         if !endpoint.observe(observation) {
             return false;
+        }
+        if before.is_some_and(|before| endpoint.life() != Some(before)) {
+            for pool in self.pools.values_mut().filter(|pool| pool.has(target)) {
+                pool.restarted(target);
+            }
         }
         let mut dirty = false;
         for pool in self.pools.values_mut() {
@@ -109,6 +119,23 @@ impl Index {
             }
         }
         dirty
+    }
+
+    /// From now on endpoints that join one of these pools, or whose engine was started anew, are not
+    /// published until they are released; says whether that released some of other pools.
+    pub fn set_holding(&mut self, pools: HashSet<String>) -> bool {
+        self.holding = pools;
+        let mut dirty = false;
+        for (name, pool) in &mut self.pools {
+            dirty |= pool.set_holding(self.holding.contains(&**name));
+        }
+        dirty
+    }
+
+    /// Lets an endpoint that waits join; says whether there was one.
+    pub fn release(&mut self, pool: &str, target: TargetId) -> bool {
+        let pool = self.pools.get_mut(pool);
+        pool.is_some_and(|pool| pool.release(target))
     }
 
     /// Takes a gateway's load on one pool; says whether other gateways should hear of it. Reports on

@@ -21,6 +21,10 @@ pub(super) struct PoolState {
     loads: Arc<Loads>,
     last: Option<Arc<PoolSnapshot>>,
     dirty: bool,
+    /// Whether endpoints that join wait until they are released.
+    holding: bool,
+    /// Those that wait.
+    held: HashSet<TargetId>,
 }
 
 impl PoolState {
@@ -33,19 +37,56 @@ impl PoolState {
             loads: Arc::default(),
             last: None,
             dirty: true,
+            holding: false,
+            held: HashSet::new(),
         }
     }
 
     pub(super) fn with_members(self, members: &PoolMembers, now: Millis) -> Self {
         let dirty =
             self.dirty || self.members != members.members || self.unresolved != members.unresolved;
-        Self {
+        let mut next = Self {
             loads: self.loads,
             last: self.last,
             since: self.since,
             dirty,
+            holding: self.holding,
+            held: self.held,
             ..Self::new(members, now)
+        };
+        next.held.retain(|target| next.targets.contains(target));
+        // Only who joins a pool that is at work waits: before, somebody has to serve.
+        if next.holding && next.last.is_some() {
+            next.held.extend(next.targets.difference(&self.targets));
         }
+        next
+    }
+
+    pub(super) fn set_holding(&mut self, holding: bool) -> bool {
+        self.holding = holding;
+        let released = !holding && !self.held.is_empty();
+        if released {
+            self.held.clear();
+            self.dirty = true;
+        }
+        released
+    }
+
+    /// An endpoint's engine was started anew: it joins again.
+    pub(super) fn restarted(&mut self, target: TargetId) {
+        if self.holding && self.last.is_some() {
+            self.held.insert(target);
+        }
+    }
+
+    pub(super) fn release(&mut self, target: TargetId) -> bool {
+        let released = self.held.remove(&target);
+        self.dirty |= released;
+        released
+    }
+
+    pub(super) fn holds(&self, target: TargetId) -> bool {
+        self.held.contains(&target)
     }
 
     pub(super) fn has(&self, target: TargetId) -> bool {
@@ -119,11 +160,15 @@ impl PoolState {
         endpoints: &HashMap<TargetId, EndpointState>,
         now: Millis,
     ) -> Arc<Publication> {
-        let mut published: Vec<Endpoint> = self
-            .members
-            .iter()
-            .filter_map(|member| endpoint(member, endpoints.get(&member.target)?))
-            .collect();
+        let all = self.members.iter().filter_map(|member| {
+            let endpoint = endpoint(member, endpoints.get(&member.target)?)?;
+            Some((member.target, endpoint))
+        });
+        let (waiting, joined): (Vec<_>, Vec<_>) = all.partition(|(target, _)| self.holds(*target));
+        // When all wait, all serve.
+        let serving = if joined.is_empty() { waiting } else { joined };
+        let mut published: Vec<Endpoint> =
+            serving.into_iter().map(|(_, endpoint)| endpoint).collect();
         published.sort_unstable_by_key(|endpoint| endpoint.id);
         let snapshot = Arc::new(PoolSnapshot {
             pool: name.to_owned(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use picker::{Health, InFlight, Millis, Signals, SnapshotVersion};
 
-use super::{Index, Observation, generation};
+use super::{Index, Observation, TargetId, generation};
 
 /// A pool as people see it.
 #[derive(Debug, Clone)]
@@ -40,6 +40,21 @@ pub struct EndpointView {
     pub attempts: u64,
     /// Of those, the failed ones.
     pub failures: u64,
+}
+
+/// An endpoint as the roll-out of adapters sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Whose scrapes tell of it.
+    pub target: TargetId,
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// Whether its engine is well.
+    pub ready: bool,
+    /// Whether it waits to be released before it is published.
+    pub held: bool,
+    /// What tells the engine's process from the next; 0 before the first page.
+    pub life: u64,
 }
 
 /// A gateway's load on a pool.
@@ -91,6 +106,28 @@ impl Index {
                             .fold(InFlight::default(), |sum, load| sum.plus(*load)),
                     })
                     .collect(),
+            })
+            .collect()
+    }
+
+    /// The endpoints of a pool for the roll-out of adapters; none when there is no such pool.
+    #[must_use]
+    pub fn pods(&self, pool: &str) -> Vec<Pod> {
+        let Some(pool) = self.pools.get(pool) else {
+            return Vec::new();
+        };
+        let members = pool.members.iter();
+        members
+            .map(|member| {
+                let state = self.endpoints.get(&member.target);
+                let latest = state.and_then(|state| state.latest.as_ref());
+                Pod {
+                    target: member.target,
+                    address: member.address,
+                    ready: latest.is_some_and(|latest| latest.health == Health::Ready),
+                    held: pool.holds(member.target),
+                    life: latest.map_or(0, |latest| latest.life),
+                }
             })
             .collect()
     }
