@@ -16,11 +16,14 @@ pub struct Args {
 pub(crate) enum Command {
     /// Serve until SIGTERM or SIGINT.
     Run(RunArgs),
-    /// Read a configuration file and print every mistake with its place; exit code 0 when there is
+    /// Read a configuration file and resources, and print every mistake with its place; exit code 0 when there is
     /// none, 1 otherwise.
     Check {
         /// The YAML file.
         file: PathBuf,
+        /// The directory of the inference APIs' resources, if `run` will get one.
+        #[arg(long, value_name = "DIR")]
+        resources: Option<PathBuf>,
     },
 }
 
@@ -29,6 +32,10 @@ pub(crate) struct RunArgs {
     /// The YAML file; watched, and taken again when it changes.
     #[arg(long, env = "ZEROHOP_AGENT_CONFIG", value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// A directory with the resources of the inference APIs as YAML documents; watched like the file.
+    /// Overrides `resources` in the file.
+    #[arg(long, env = "ZEROHOP_AGENT_RESOURCES", value_name = "DIR")]
+    pub(crate) resources: Option<PathBuf>,
     /// The form of log lines on standard error.
     #[arg(long, env = "ZEROHOP_AGENT_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,

@@ -3,6 +3,7 @@
 //! ```text
 //!   discovery --members--+             +--> published (watch) --> gateway streams
 //!   scheduler --outcome--+--> Index ---+
+//!   resources --policies--> Catalogue -+--> policies (watch) ---> gateway streams
 //!   gateways ---loads----+             +--> views --> admin
 //! ```
 //!
@@ -16,22 +17,26 @@ use std::{
 };
 
 use picker::Millis;
-use pool_state::convert::Report;
+use pool_state::{convert::Report, policy::Policy};
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::{
     adapters::Board,
     clock::Clock,
     index::{Index, Membership, Observation, Publication, TargetId},
+    resources::{Catalogue, ModelList, Policies},
     telemetry::Telemetry,
 };
 
 /// The least time between two publications: changes that come closer together travel as one
 /// message. A lone change is published at once.
 pub const COALESCE: Duration = Duration::from_millis(12);
+
+/// How often it is noted again what can be drawn.
+const REPEAT_DRAWN: Duration = Duration::from_secs(1);
 
 /// Every configured pool with its last publication; `None` while it is withheld.
 pub type Published = BTreeMap<Arc<str>, Option<Arc<Publication>>>;
@@ -48,6 +53,8 @@ pub struct Hub {
     index: Mutex<Index>,
     dirty: Notify,
     published: watch::Sender<Arc<Published>>,
+    catalogue: Mutex<Catalogue>,
+    policies: watch::Sender<Arc<Policies>>,
 }
 
 impl Hub {
@@ -61,6 +68,8 @@ impl Hub {
             index: Mutex::new(index),
             dirty: Notify::new(),
             published: watch::Sender::default(),
+            catalogue: Mutex::default(),
+            policies: watch::Sender::default(),
         }
     }
 
@@ -85,6 +94,55 @@ impl Hub {
         });
         drop(index);
         self.dirty.notify_one();
+        self.publish_policies(|catalogue| {
+            catalogue.set_membership(membership);
+            true
+        });
+    }
+
+    /// Replaces what the resources say; gateways hear of what changed at once.
+    pub fn set_policies<'a>(&self, policies: impl Iterator<Item = &'a Policy>) {
+        self.publish_policies(|catalogue| {
+            catalogue.set_policies(policies);
+            true
+        });
+    }
+
+    /// Takes what an endpoint says it serves.
+    pub fn set_models(&self, target: TargetId, models: &ModelList) {
+        self.publish_policies(|catalogue| catalogue.set_models(target, models));
+    }
+
+    /// Follows the policies.
+    #[must_use]
+    pub fn subscribe_policies(&self) -> watch::Receiver<Arc<Policies>> {
+        self.policies.subscribe()
+    }
+
+    /// Publishes policies anew when adapters became ready, for ever; and again and again, so that what
+    /// can be drawn is not unloaded.
+    pub async fn follow_adapters(&self) {
+        let mut changes = self.adapters.subscribe();
+        loop {
+            drop(timeout(REPEAT_DRAWN, changes.changed()).await);
+            self.publish_policies(|_| self.adapters.is_used());
+        }
+    }
+
+    /// The policies as gateways have them.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        Arc::clone(&self.policies.borrow())
+    }
+
+    fn publish_policies(&self, change: impl FnOnce(&mut Catalogue) -> bool) {
+        let catalogue = self.catalogue.lock();
+        let mut catalogue = catalogue.unwrap_or_else(PoisonError::into_inner);
+        if change(&mut catalogue)
+            && let Some(policies) = catalogue.publish(&self.adapters)
+        {
+            self.policies.send_replace(policies);
+        }
     }
 
     /// Takes the outcome of a scrape attempt.

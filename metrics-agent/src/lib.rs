@@ -22,6 +22,7 @@ pub mod entropy;
 pub mod hub;
 pub mod index;
 pub mod publish;
+pub mod resources;
 pub mod run;
 pub mod scheduler;
 pub mod scrape;

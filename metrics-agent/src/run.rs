@@ -5,10 +5,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use inference_api::Compiled;
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
     time::timeout,
 };
 use tracing::{error, info, warn};
@@ -20,10 +22,11 @@ use crate::{
     args::{Args, Command, LogFormat, RunArgs},
     clock::Clock,
     config::{self, Config},
-    discovery::{ConfigState, Supervisor, dns::system_lookup, file::ConfigFile},
+    discovery::{ConfigState, ResourceState, Supervisor, dns::system_lookup, file::ConfigFile},
     hub::Hub,
     index::Index,
     publish::{self, tls::TlsError},
+    resources::{self, Directory, Update, combined},
     scheduler::Scheduler,
     shutdown::{self, Shutdown},
     telemetry::Telemetry,
@@ -38,7 +41,7 @@ const BLOCKING_THREADS: usize = 8;
 #[must_use]
 pub fn execute(args: &Args) -> ExitCode {
     match &args.command {
-        Command::Check { file } => check(file),
+        Command::Check { file, resources } => check(file, resources.as_deref()),
         Command::Run(args) => match run(args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -54,6 +57,10 @@ pub fn execute(args: &Args) -> ExitCode {
 enum RunError {
     #[error("the configuration has mistakes\n{0}")]
     Config(config::Mistakes),
+    #[error("the resources have mistakes\n{}", .0.join("\n"))]
+    Resources(Vec<String>),
+    #[error("there are no pools: neither `pools` in {0} nor a directory of resources")]
+    NoPools(String),
     #[error("the log filter `{filter}` is not understood: {why}")]
     LogFilter { filter: String, why: String },
     #[error("cannot listen on {address} ({field}): {source}")]
@@ -70,7 +77,7 @@ enum RunError {
     Serve(tonic::transport::Error),
 }
 
-fn check(file: &Path) -> ExitCode {
+fn check(file: &Path, resources: Option<&Path>) -> ExitCode {
     match ConfigFile::open(file) {
         Ok((_, config)) => {
             if let Some(Err(error)) = config.listen.tls.as_ref().map(publish::tls::load) {
@@ -78,6 +85,18 @@ fn check(file: &Path) -> ExitCode {
                     &mut io::stderr(),
                     format_args!("{}: {error}", file.display()),
                 );
+                return ExitCode::FAILURE;
+            }
+            let (config, compiled) = match read_resources(file, config, resources) {
+                Ok((config, resources)) => (config, resources.map(|(_, compiled)| compiled)),
+                Err(error) => {
+                    say(&mut io::stderr(), error);
+                    return ExitCode::FAILURE;
+                }
+            };
+            let (config, conflicts) = combined(&config, &compiled.unwrap_or_default());
+            if !conflicts.is_empty() {
+                say(&mut io::stderr(), conflicts.join("\n"));
                 return ExitCode::FAILURE;
             }
             let endpoints: usize = config.pools.iter().map(|pool| pool.endpoints.len()).sum();
@@ -97,6 +116,24 @@ fn check(file: &Path) -> ExitCode {
     }
 }
 
+/// The directory and its content, if there is one.
+type Resources = Option<(Directory, Arc<Compiled>)>;
+
+/// Opens the directory that the command line or the file names.
+fn read_resources(
+    file: &Path,
+    config: Config,
+    directory: Option<&Path>,
+) -> Result<(Config, Resources), RunError> {
+    let directory = directory.or(config.resources.as_deref());
+    let resources = directory.map(Directory::open).transpose();
+    let resources = resources.map_err(RunError::Resources)?;
+    if resources.is_none() && config.pools.is_empty() {
+        return Err(RunError::NoPools(file.display().to_string()));
+    }
+    Ok((config, resources))
+}
+
 fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
@@ -110,9 +147,11 @@ fn say(to: &mut impl io::Write, line: impl Display) {
 fn run(args: &RunArgs) -> Result<(), RunError> {
     start_logging(args)?;
     let (file, config) = ConfigFile::open(&args.config).map_err(RunError::Config)?;
+    let directory = args.resources.as_deref();
+    let (config, resources) = read_resources(&args.config, config, directory)?;
     runtime(args.threads)
         .map_err(RunError::Runtime)?
-        .block_on(serve(file, config))
+        .block_on(serve(file, config, resources))
 }
 
 fn start_logging(args: &RunArgs) -> Result<(), RunError> {
@@ -150,7 +189,7 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
+async fn serve(file: ConfigFile, config: Config, resources: Resources) -> Result<(), RunError> {
     let (trigger, shutdown) = shutdown::channel();
     let tls = match &config.listen.tls {
         Some(files) => Some(publish::tls::load(files)?),
@@ -161,6 +200,10 @@ async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
     let hub = Arc::new(new_hub(&config));
     let state = Arc::new(ArcSwap::from_pointee(ConfigState {
         path: file.path().to_owned(),
+        resources: resources.as_ref().map(|(directory, _)| ResourceState {
+            source: directory.path().display().to_string(),
+            ..ResourceState::default()
+        }),
         ..ConfigState::default()
     }));
     info!(
@@ -170,15 +213,25 @@ async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
         "zerohop-agent is listening"
     );
     let scheduler = Scheduler::new(Arc::clone(&hub), &config.scrape);
-    let supervisor = Supervisor::new(
+    let mut supervisor = Supervisor::new(
         Arc::clone(&hub),
         Arc::clone(&state),
         scheduler,
         system_lookup(),
         config,
     );
-    let supervising = tokio::spawn(supervisor.run(file));
+    let (updates, updated) = mpsc::channel(1);
+    let following = resources.map(|(directory, compiled)| {
+        supervisor.take_resources(Update {
+            compiled: Some(compiled),
+            mistakes: Vec::new(),
+        });
+        tokio::spawn(resources::follow(directory, updates))
+    });
+    let supervising = tokio::spawn(supervisor.run(file, updated));
     let rolling_out = tokio::spawn(Rollout::new(Arc::clone(&hub)).run());
+    let announcer = Arc::clone(&hub);
+    let announcing = tokio::spawn(async move { announcer.follow_adapters().await });
     let publisher = Arc::clone(&hub);
     let publishing = tokio::spawn(async move { publisher.publish_changes().await });
     let answers = Arc::new(Admin::new(Arc::clone(&hub), state, shutdown.clone()));
@@ -201,8 +254,12 @@ async fn serve(file: ConfigFile, config: Config) -> Result<(), RunError> {
         warn!("some connections did not end in time and were cut off");
         None
     });
+    if let Some(following) = following {
+        following.abort();
+    }
     supervising.abort();
     rolling_out.abort();
+    announcing.abort();
     publishing.abort();
     info!("zerohop-agent has stopped");
     match ended {

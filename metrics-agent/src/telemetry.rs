@@ -34,6 +34,8 @@ pub enum SentKind {
     Heartbeat,
     /// A pool that will not be served.
     Refusal,
+    /// A pool's policy.
+    Policy,
 }
 
 /// What is wrong with metrics pages.
@@ -111,6 +113,9 @@ pub struct Telemetry {
     messages: Family<KindLabels, Counter>,
     sent_bytes: Counter,
     reloads: Family<ResultLabels, Counter>,
+    resource_reloads: Family<ResultLabels, Counter>,
+    /// Mistakes in the resources as they were read last.
+    pub resource_mistakes: Gauge,
     /// Gateways that are connected and have introduced themselves.
     pub gateways: Gauge,
     /// Streams refused because too many were open.
@@ -180,6 +185,8 @@ impl Telemetry {
             messages: Family::default(),
             sent_bytes: Counter::default(),
             reloads: Family::default(),
+            resource_reloads: Family::default(),
+            resource_mistakes: Gauge::default(),
             gateways: Gauge::default(),
             streams_refused: Counter::default(),
             adapter_loads: Counter::default(),
@@ -229,6 +236,14 @@ impl Telemetry {
         registry.register("sent_bytes", "Bytes of messages to gateways", counter);
         let family = self.reloads.clone();
         registry.register("config_reloads", "Configurations read by result", family);
+        let family = self.resource_reloads.clone();
+        registry.register("resource_reloads", "Resources read by result", family);
+        let gauge = self.resource_mistakes.clone();
+        registry.register(
+            "resource_mistakes",
+            "Mistakes in the resources as they were read last",
+            gauge,
+        );
         let gauge = self.config_good.clone();
         registry.register(
             "config_good",
@@ -320,6 +335,7 @@ impl Telemetry {
             SentKind::Delta => "delta",
             SentKind::Heartbeat => "heartbeat",
             SentKind::Refusal => "refusal",
+            SentKind::Policy => "policy",
         });
         self.messages.get_or_create(&KindLabels { kind }).inc();
         self.sent_bytes.inc_by(u64::try_from(bytes).unwrap_or(0));
@@ -338,6 +354,15 @@ impl Telemetry {
         let result = Word(if taken { "taken" } else { "refused" });
         self.reloads.get_or_create(&ResultLabels { result }).inc();
         self.config_good.set(i64::from(taken));
+    }
+
+    /// Counts resources that were read: taken, or left for what was before.
+    pub fn resources_read(&self, taken: bool, mistakes: usize) {
+        let result = Word(if taken { "taken" } else { "refused" });
+        let reloads = &self.resource_reloads;
+        reloads.get_or_create(&ResultLabels { result }).inc();
+        self.resource_mistakes
+            .set(i64::try_from(mistakes).unwrap_or(i64::MAX));
     }
 
     /// Forgets the series of pools that are not among `pools`.

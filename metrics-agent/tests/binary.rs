@@ -41,6 +41,21 @@ fn config(servers: &[&Server], extra: &str) -> String {
     text
 }
 
+const POOL: &str = "apiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\n\
+    metadata: {name: llama}\n\
+    spec: {selector: {matchLabels: {app: llama}}, targetPorts: [{number: 8000}]}\n";
+
+/// Resources with one pool, one endpoint and one model.
+fn resources(server: &Server, model: &str) -> String {
+    let (ip, port) = (server.address.ip(), server.address.port());
+    format!(
+        "{POOL}---\napiVersion: zerohop.dev/v1alpha1\nkind: EndpointList\nmetadata: {{name: hosts}}\n\
+         spec: {{endpoints: [{{name: gpu-1, address: \"{ip}\", ports: [{port}], labels: {{app: llama}}}}]}}\n\
+         ---\napiVersion: inference.networking.x-k8s.io/v1alpha2\nkind: InferenceModel\n\
+         metadata: {{name: m}}\nspec: {{modelName: {model}, poolRef: {{name: llama}}}}\n"
+    )
+}
+
 async fn gateway(agent: &Running, pools: &[&str]) -> Gateway {
     let channel = Channel::from_shared(format!("http://{}", agent.grpc)).unwrap();
     let mut gateway = Gateway::silent(channel.connect().await.unwrap()).await;
@@ -382,4 +397,91 @@ async fn logs_hold_no_text_of_pods_and_do_not_repeat_themselves() {
         .iter()
         .filter(|line| line["fields"]["message"] == "endpoint is in trouble");
     assert_eq!(trouble.count(), 1, "twenty failures, one line: {log:#?}");
+}
+
+#[tokio::test]
+async fn resources_become_pools_and_policies_and_a_broken_file_changes_nothing() {
+    let server = Server::start(Behaviour::Queue(3)).await;
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("r")).unwrap();
+    folder.write("r/all.yaml", &resources(&server, "first"));
+    let text = format!(
+        "listen: {{grpc: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}}\nresources: {}\n",
+        folder.path("r").display()
+    );
+    let agent = Running::start(&folder.write("agent.yaml", &text));
+    let mut gateway = gateway(&agent, &["default/llama"]).await;
+
+    let policy = |message: Message| match message {
+        Message::Policy(policy) => pool_state::convert::policy_from_proto(&policy).unwrap(),
+        other => panic!("the policy comes first, got {other:?}"),
+    };
+    let first = policy(gateway.news().await.unwrap());
+    assert!(first.serves("first") && !first.fail_open());
+    let mut mirror = PoolMirror::new("default/llama");
+    take(&mut gateway, &mut mirror).await;
+    assert_eq!(mirror.snapshot().unwrap().endpoints.len(), 1);
+
+    // A broken file leaves the last good resources in force, and says so everywhere.
+    folder.write("r/all.yaml", &POOL.replace("targetPorts", "targetPort"));
+    let told = |_, page: &str| {
+        let page: Value = serde_json::from_str(page).unwrap_or_default();
+        let mistakes = page["resources"]["mistakes"].as_array();
+        mistakes.is_some_and(|mistakes| mistakes.len() == 2)
+    };
+    agent.until("/debug/pools", told).await;
+    let (status, _) = agent.get("/readyz").await;
+    assert_eq!(status, 503);
+    let (_, metrics) = agent.get("/metrics").await;
+    assert!(
+        metrics.contains("zerohop_agent_resource_mistakes 2"),
+        "{metrics}"
+    );
+
+    folder.write("r/all.yaml", &resources(&server, "second"));
+    let second = loop {
+        match gateway.news().await.unwrap() {
+            Message::Policy(sent) => break policy(Message::Policy(sent)),
+            Message::Delta(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(second.serves("second") && !second.serves("first"));
+}
+
+#[test]
+fn check_explains_every_mistake_in_resources() {
+    let folder = Folder::new();
+    let config = folder.write("agent.yaml", "listen: {}\n");
+    let (config, directory) = (config.to_str().unwrap().to_owned(), folder.path("r"));
+    std::fs::create_dir(&directory).unwrap();
+    let directory = directory.to_str().unwrap();
+    let nothing = agent(&["check", &config]);
+    assert_eq!(nothing.status.code(), Some(1), "no pools at all");
+    folder.write("r/a.yaml", POOL);
+    let good = agent(&["check", &config, "--resources", directory]);
+    let said = String::from_utf8(good.stdout).unwrap();
+    assert!(
+        said.ends_with(": good, 1 pool with 0 endpoints\n"),
+        "{said}"
+    );
+    folder.write(
+        "r/b.yaml",
+        &POOL
+            .replace("8000", "0")
+            .replace("llama}}", "llama}, matchNames: {}}"),
+    );
+    let bad = agent(&["check", &config, "--resources", directory]);
+    assert_eq!(bad.status.code(), Some(1));
+    let said = String::from_utf8(bad.stderr).unwrap();
+    assert!(
+        said.contains(
+            "b.yaml: document 1: InferencePool default/llama: spec.targetPorts[0].number: "
+        ),
+        "{said}"
+    );
+    assert!(
+        said.contains("spec.selector.matchNames: is not a field here"),
+        "{said}"
+    );
 }

@@ -213,6 +213,12 @@ impl Board {
         having > 0 && f64::from(having) >= board.wanted.ready_share * f64::from(ready)
     }
 
+    /// Whether adapters are declared for any pool.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        !self.declared.borrow().is_empty()
+    }
+
     /// Whether every ready pod of a pool has listed its adapters since this process started, so that
     /// [`Board::is_ready`] knows what it says.
     #[must_use]

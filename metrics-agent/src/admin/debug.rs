@@ -4,11 +4,17 @@ use picker::{Health, Millis, Signal};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    discovery::ConfigState,
+    discovery::{ConfigState, ResourceState},
     index::{EndpointView, GatewayView, Observation, PoolView},
+    resources::{Policies, PolicyMessage},
 };
 
-pub(super) fn page(pools: &[PoolView], config: &ConfigState, now: Millis) -> Value {
+pub(super) fn page(
+    pools: &[PoolView],
+    policies: &Policies,
+    config: &ConfigState,
+    now: Millis,
+) -> Value {
     json!({
         "config": {
             "path": config.path.display().to_string(),
@@ -17,11 +23,46 @@ pub(super) fn page(pools: &[PoolView], config: &ConfigState, now: Millis) -> Val
             "mistakes": config.mistakes,
             "needs_restart": config.needs_restart,
         },
-        "pools": pools.iter().map(|pool| self::pool(pool, now)).collect::<Vec<_>>(),
+        "resources": config.resources.as_ref().map(|state| resources(state, now)),
+        "pools": pools
+            .iter()
+            .map(|pool| self::pool(pool, policies.get(&pool.name), now))
+            .collect::<Vec<_>>(),
     })
 }
 
-fn pool(pool: &PoolView, now: Millis) -> Value {
+fn resources(state: &ResourceState, now: Millis) -> Value {
+    json!({
+        "source": state.source,
+        "taken": state.taken,
+        "taken_age_ms": now.since(state.taken_at),
+        "mistakes": state.mistakes,
+    })
+}
+
+fn policy(message: &PolicyMessage) -> Value {
+    let parts = message.policy.parts();
+    let rules = parts.rules.iter().map(|rule| {
+        let targets = rule.targets.iter();
+        json!({
+            "model": rule.model,
+            "source": rule.source,
+            "priority": rule.priority,
+            "targets": targets
+                .map(|target| json!({"model": target.model, "weight": target.weight}))
+                .collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "revision": format!("{:016x}", message.policy.revision()),
+        "rules": rules.collect::<Vec<_>>(),
+        "objectives": parts.objectives,
+        "models": parts.models,
+        "fail_open": parts.fail_open,
+    })
+}
+
+fn pool(pool: &PoolView, policy: Option<&std::sync::Arc<PolicyMessage>>, now: Millis) -> Value {
     json!({
         "name": &*pool.name,
         // Hashes do not fit into JSON's numbers.
@@ -31,6 +72,7 @@ fn pool(pool: &PoolView, now: Millis) -> Value {
             "sequence": version.sequence,
             "taken_at_unix_ms": version.taken_at_unix_ms,
         })),
+        "policy": policy.map(|message| self::policy(message)),
         "endpoints": pool.endpoints.iter().map(|e| endpoint(e, now)).collect::<Vec<_>>(),
         "gateways": pool.gateways.iter().map(gateway).collect::<Vec<_>>(),
     })

@@ -118,6 +118,13 @@ impl Admin {
                 config.mistakes.len()
             ));
         }
+        let mistakes = config
+            .resources
+            .as_ref()
+            .map(|resources| resources.mistakes.len());
+        if let Some(mistakes @ 1..) = mistakes {
+            reasons.push(format!("the resources have {mistakes} mistakes"));
+        }
         if !self.hub.index().all_attempted() {
             reasons.push("not every endpoint was scraped once".to_owned());
         }
@@ -132,7 +139,8 @@ impl Admin {
         let now = self.hub.clock.now();
         let pools = self.hub.index().view(now);
         let config = self.config.load();
-        match serde_json::to_string_pretty(&debug::page(&pools, &config, now)) {
+        let policies = self.hub.policies();
+        match serde_json::to_string_pretty(&debug::page(&pools, &policies, &config, now)) {
             Ok(body) => Answer {
                 status: StatusCode::OK,
                 content_type: JSON,

@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: Listen,
     /// How metrics are fetched.
     pub scrape: ScrapeSettings,
+    /// The directory of the inference APIs' resources.
+    pub resources: Option<PathBuf>,
     /// The pools, in the order of the file, names unique.
     pub pools: Vec<Pool>,
     /// The adapters to roll out, pools unique. A pool here need not be one of `pools`.

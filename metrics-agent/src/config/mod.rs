@@ -68,7 +68,13 @@ pub fn parse_bytes(file: &str, bytes: &[u8]) -> Result<Config, Mistakes> {
 
 fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
     let known = [
-        "agent_id", "listen", "scrape", "engines", "pools", "adapters",
+        "agent_id",
+        "listen",
+        "scrape",
+        "engines",
+        "resources",
+        "pools",
+        "adapters",
     ];
     let section = checker.section(top, &known)?;
     let agent_id = section
@@ -77,6 +83,13 @@ fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
         .map(str::to_owned);
     let listen = listen::read(checker, section.get("listen").as_ref());
     let scrape = scrape::read(checker, section.get("scrape").as_ref());
+    let resources = section.get("resources").and_then(|field| {
+        let path = checker.text(&field)?;
+        if path.is_empty() {
+            checker.wrong(&field, "expected the path of a directory");
+        }
+        Some(path.into())
+    });
     let engines = Engines::read(checker, section.get("engines").as_ref());
     let pools = pools::read(checker, &section, &engines);
     let adapters = adapters::read(checker, section.get("adapters").as_ref());
@@ -84,6 +97,7 @@ fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
         agent_id,
         listen,
         scrape,
+        resources,
         pools,
         adapters,
     })

@@ -18,8 +18,8 @@ const MAX_NAME: usize = 128;
 const MAX_LABELS: usize = 32;
 
 pub(super) fn read(checker: &mut Checker, top: &Section<'_>, engines: &Engines) -> Vec<Pool> {
+    // Without it there must be resources, which the command line may give.
     let Some(field) = top.get("pools") else {
-        checker.missing(top, "pools");
         return Vec::new();
     };
     let mut names = HashMap::new();

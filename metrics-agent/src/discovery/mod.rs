@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub use dns::DnsTable;
-pub use supervisor::{ConfigState, Supervisor};
+pub use supervisor::{ConfigState, ResourceState, Supervisor};
 pub use target::{Target, Targets};
 
 /// What the configuration means with the names resolved as far as they are. A name that was never

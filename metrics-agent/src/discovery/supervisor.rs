@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use inference_api::Compiled;
 use picker::Millis;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tracing::{error, info, warn};
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     config::{Config, Host, Mistakes},
     hub::Hub,
+    resources::{self, Update},
     scheduler::Scheduler,
 };
 
@@ -33,6 +35,21 @@ pub struct ConfigState {
     pub mistakes: Vec<String>,
     /// What takes effect only after a restart, when the file asks for that.
     pub needs_restart: Vec<String>,
+    /// How the resources stand; `None` when there is no source of them.
+    pub resources: Option<ResourceState>,
+}
+
+/// How the resources of the inference APIs stand.
+#[derive(Debug, Clone, Default)]
+pub struct ResourceState {
+    /// Where they come from.
+    pub source: String,
+    /// When those in force were taken.
+    pub taken_at: Millis,
+    /// How often they were taken since the start.
+    pub taken: u64,
+    /// The mistakes in them as they are now.
+    pub mistakes: Vec<String>,
 }
 
 /// Turns changes of the file and of DNS into memberships and scrapes.
@@ -46,6 +63,8 @@ pub struct Supervisor {
     targets: Targets,
     /// The configuration in force.
     config: Config,
+    /// The resources in force.
+    resources: Arc<Compiled>,
     /// The first one, whose addresses and identity hold until the end.
     first: Config,
 }
@@ -71,6 +90,7 @@ impl Supervisor {
             targets: Targets::default(),
             first: config.clone(),
             config,
+            resources: Arc::default(),
         };
         supervisor.follow_names();
         supervisor.apply();
@@ -78,8 +98,8 @@ impl Supervisor {
         supervisor
     }
 
-    /// Follows file and DNS for ever.
-    pub async fn run(mut self, mut file: ConfigFile) {
+    /// Follows file, DNS and resources for ever.
+    pub async fn run(mut self, mut file: ConfigFile, mut updates: mpsc::Receiver<Update>) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -98,6 +118,8 @@ impl Supervisor {
                         None => {}
                     }
                 }
+                // Without a source the channel is closed, and this branch never taken.
+                Some(update) = updates.recv() => self.take_resources(update),
                 answer = self.answers.recv() => {
                     let Some((name, addresses)) = answer else { return };
                     self.names.insert(name, addresses);
@@ -141,6 +163,9 @@ impl Supervisor {
         if self.config.agent_id != self.first.agent_id {
             needs_restart.push("agent_id: takes effect after a restart".to_owned());
         }
+        if self.config.resources != self.first.resources {
+            needs_restart.push("resources: takes effect after a restart".to_owned());
+        }
         for change in &needs_restart {
             warn!(change, "configuration cannot be applied as a whole");
         }
@@ -150,11 +175,49 @@ impl Supervisor {
             taken: before.taken.saturating_add(1),
             mistakes: Vec::new(),
             needs_restart,
+            resources: before.resources.clone(),
         }));
     }
 
+    /// Takes what a source of resources says.
+    pub fn take_resources(&mut self, update: Update) {
+        let taken = update.compiled.is_some();
+        let mut mistakes = update.mistakes;
+        if let Some(compiled) = update.compiled {
+            self.resources = compiled;
+            let (combined, refused) = resources::combined(&self.config, &self.resources);
+            mistakes.extend(refused);
+            self.follow_names_of(&combined);
+            self.apply();
+            info!(pools = self.resources.pools.len(), "resources taken");
+        }
+        for mistake in &mistakes {
+            error!(mistake, "mistake in the resources");
+        }
+        if !taken {
+            warn!(
+                mistakes = mistakes.len(),
+                "the resources before stay in force"
+            );
+        }
+        self.hub.telemetry.resources_read(taken, mistakes.len());
+        let mut state = ConfigState::clone(&self.state.load());
+        let resources = state.resources.get_or_insert_default();
+        resources.mistakes = mistakes;
+        if taken {
+            resources.taken = resources.taken.saturating_add(1);
+            resources.taken_at = self.hub.clock.now();
+        }
+        self.state.store(Arc::new(state));
+    }
+
     fn follow_names(&mut self) {
-        let endpoints = self.config.pools.iter().flat_map(|pool| &pool.endpoints);
+        let (combined, _) = resources::combined(&self.config, &self.resources);
+        self.follow_names_of(&combined);
+    }
+
+    fn follow_names_of(&mut self, combined: &Config) {
+        let endpoints = combined.pools.iter().flat_map(|pool| &pool.endpoints);
         let names: BTreeSet<String> = endpoints
             .filter_map(|endpoint| match &endpoint.host {
                 Host::Name(name) => Some(name.clone()),
@@ -166,9 +229,14 @@ impl Supervisor {
     }
 
     fn apply(&mut self) {
-        let membership = resolve(&self.config, &self.names, &mut self.targets);
+        let (combined, _) = resources::combined(&self.config, &self.resources);
+        let membership = resolve(&combined, &self.names, &mut self.targets);
         self.hub.set_membership(&membership);
         self.hub.adapters.declare(&self.config.adapters);
+        // A pool that the file has too is the file's, and has no policy.
+        let ours = |name: &str| self.config.pools.iter().any(|pool| &*pool.name == name);
+        let pools = self.resources.pools.iter().filter(|pool| !ours(&pool.name));
+        self.hub.set_policies(pools.map(|pool| &pool.policy));
         self.scheduler.sync(&self.targets, &self.config.scrape);
     }
 }

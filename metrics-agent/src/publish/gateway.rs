@@ -26,6 +26,7 @@ use super::{Cursor, HEARTBEAT, SILENCE, cursor::encode};
 use crate::{
     hub::{Hub, Published},
     index::Publication,
+    resources::{Policies, PolicyMessage},
     shutdown::Shutdown,
     telemetry::SentKind,
 };
@@ -99,6 +100,8 @@ struct Gateway<'a> {
     id: Arc<str>,
     stream: u64,
     pools: BTreeMap<Arc<str>, Standing>,
+    /// The policies that it was sent last.
+    policies: BTreeMap<Arc<str>, Arc<PolicyMessage>>,
     heartbeats: u64,
 }
 
@@ -110,6 +113,7 @@ impl<'a> Gateway<'a> {
             id: Arc::from(hello.gateway_id),
             stream: STREAMS.fetch_add(1, Ordering::Relaxed),
             pools: pools.map(|pool| (pool, Standing::Waiting)).collect(),
+            policies: BTreeMap::new(),
             heartbeats: 0,
         }
     }
@@ -122,6 +126,7 @@ impl<'a> Gateway<'a> {
         mut shutdown: Shutdown,
     ) -> Option<Status> {
         let mut published = self.hub.subscribe();
+        let mut policies = self.hub.subscribe_policies();
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_heard = Instant::now();
@@ -145,11 +150,17 @@ impl<'a> Gateway<'a> {
                     Ok(()) => behind = true,
                     Err(_) => return Some(stopping()),
                 },
+                changed = policies.changed(), if !behind => match changed {
+                    Ok(()) => behind = true,
+                    Err(_) => return Some(stopping()),
+                },
                 permit = outbound.reserve(), if behind || heartbeat_due => {
                     let Ok(permit) = permit else { return None };
                     if heartbeat_due {
                         heartbeat_due = false;
                         permit.send(Ok(self.heartbeat()));
+                    } else if let Some(message) = self.next_policy(&mut policies) {
+                        permit.send(Ok(message));
                     } else if let Some(message) = self.next_message(&mut published) {
                         permit.send(Ok(message));
                     } else {
@@ -190,6 +201,20 @@ impl<'a> Gateway<'a> {
         }));
         self.hub.telemetry.sent(SentKind::Heartbeat, message.len());
         message
+    }
+
+    /// The next policy that the gateway does not have as it is now. One that is gone stays with
+    /// it: only another policy takes a policy out of force.
+    fn next_policy(&mut self, policies: &mut watch::Receiver<Arc<Policies>>) -> Option<Bytes> {
+        let latest = Arc::clone(&policies.borrow_and_update());
+        let (pool, policy) = latest.iter().find(|(pool, policy)| {
+            let sent = self.policies.get(*pool);
+            self.pools.contains_key(*pool) && sent.is_none_or(|sent| !Arc::ptr_eq(sent, policy))
+        })?;
+        self.policies.insert(Arc::clone(pool), Arc::clone(policy));
+        let message = policy.message.clone();
+        self.hub.telemetry.sent(SentKind::Policy, message.len());
+        Some(message)
     }
 
     /// The next message about a pool that the gateway does not hold as it is now.

@@ -122,6 +122,9 @@ impl Task {
         let took = started.elapsed();
         self.count(&outcome, took);
         let models = self.models.as_ref().and_then(Asking::news);
+        if let Some(models) = &models {
+            self.hub.set_models(self.id, &models.listed);
+        }
         self.learn(judge.ended(&outcome, models, self.hub.clock.now()));
         self.follow_models(&outcome);
         outcome.is_err() || took > shared.settings.interval

@@ -27,6 +27,8 @@ pub struct Models {
     /// The most tokens that prompt and output may have together, at least 1: the least of the base
     /// models', because a request may name any of them. vLLM gives adapters none of their own.
     pub max_model_len: Option<u32>,
+    /// All models with, of an adapter, its base model; sorted and without duplicates.
+    pub listed: Vec<(Arc<str>, Option<Arc<str>>)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,12 +79,20 @@ fn models(body: &[u8]) -> Result<Models, serde_json::Error> {
         .filter_map(|model| u32::try_from(model.max_model_len.as_u64()?).ok())
         .filter_map(limits::max_model_len)
         .min();
+    let listed = list.data.iter().filter(|model| is_name(&model.id));
+    let listed = listed.take(MOST_ADAPTERS).map(|model| {
+        let base = model.parent.as_deref().filter(|parent| is_name(parent));
+        (Arc::from(model.id.as_str()), base.map(Arc::from))
+    });
+    let mut listed: Vec<(Arc<str>, Option<Arc<str>>)> = listed.collect();
+    listed.sort_unstable();
+    listed.dedup_by(|a, b| a.0 == b.0);
     let mut names: Vec<Arc<str>> = list
         .data
         .into_iter()
         .filter(|model| model.parent.is_some())
         .map(|model| Arc::from(model.id))
-        .filter(|name: &Arc<str>| !name.is_empty() && name.len() <= LONGEST_NAME)
+        .filter(|name: &Arc<str>| is_name(name))
         .take(MOST_ADAPTERS)
         .collect();
     names.sort_unstable();
@@ -90,7 +100,12 @@ fn models(body: &[u8]) -> Result<Models, serde_json::Error> {
     Ok(Models {
         adapters: names,
         max_model_len,
+        listed,
     })
+}
+
+const fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= LONGEST_NAME
 }
 
 #[cfg(test)]
@@ -110,6 +125,16 @@ mod tests {
             [Arc::<str>::from("chat"), Arc::from("sql")]
         );
         assert_eq!(models.max_model_len, Some(1024));
+        let listed: Vec<_> = models
+            .listed
+            .iter()
+            .map(|(name, base)| (&**name, base.as_deref()))
+            .collect();
+        let (tiny, base) = (("tiny", None), Some("tiny"));
+        assert_eq!(
+            listed,
+            [("chat", base), ("other", None), ("sql", base), tiny]
+        );
     }
 
     #[test]

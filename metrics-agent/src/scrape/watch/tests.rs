@@ -339,6 +339,7 @@ fn the_list_of_models_joins_what_the_metrics_show() {
     story.watch.set_models(Models {
         adapters: registered.clone(),
         max_model_len: Some(4096),
+        ..Models::default()
     });
     story.scrape(&page(1.0, 1.0));
     let before_any = story.watch.signals().lora.unwrap();
