@@ -12,6 +12,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "vllm/adapters.rs"]
+mod adapters;
 #[path = "vllm/direct.rs"]
 mod direct;
 #[path = "vllm/faults.rs"]
@@ -55,6 +57,12 @@ async fn real_vllm_where_requests_go() {
     trio::adapters_go_where_they_are(&trio).await;
     trio::conversations_find_their_prefixes(&trio).await;
     trio::a_slow_replica_gets_its_smaller_share(&trio).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs real vLLM: make test-vllm"]
+async fn real_vllm_adapters_are_rolled_out() {
+    adapters::are_rolled_out_under_load_without_a_failure().await;
 }
 
 /// Completions and chat, streamed and not, of the base model and of an adapter, from both replicas,

@@ -25,6 +25,8 @@ pub struct AgentConfig {
     pub interval_ms: u64,
     /// Pools by name, with their endpoints.
     pub pools: Vec<(String, Vec<SocketAddr>)>,
+    /// Adapters to roll out on the pool "default": name and source.
+    pub adapters: Vec<(String, String)>,
 }
 
 impl AgentConfig {
@@ -36,6 +38,7 @@ impl AgentConfig {
             admin: free_address(),
             interval_ms: 200,
             pools: vec![("default".to_owned(), endpoints)],
+            adapters: Vec::new(),
         }
     }
 
@@ -56,6 +59,12 @@ impl AgentConfig {
                 text.truncate(text.trim_end().len());
                 text.push_str(" []\n");
             }
+        }
+        if !self.adapters.is_empty() {
+            text.push_str("adapters:\n- pool: default\n  present:\n");
+        }
+        for (name, source) in &self.adapters {
+            writeln!(text, "  - {{name: \"{name}\", source: \"{source}\"}}").ok();
         }
         text
     }
@@ -135,6 +144,18 @@ impl Agent {
     /// When the file cannot be written.
     pub fn reconfigure(&mut self, pools: Vec<(String, Vec<SocketAddr>)>) -> Result<(), RigError> {
         self.config.pools = pools;
+        self.scratch
+            .write("agent.yaml", &self.config.yaml())
+            .map(|_| ())
+    }
+
+    /// Declares the adapters of the pool "default" by name, each with its source in `folder`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn declare_adapters(&mut self, folder: &str, names: &[&str]) -> Result<(), RigError> {
+        let sourced = |name: &&str| ((*name).to_owned(), format!("{folder}/{name}"));
+        self.config.adapters = names.iter().map(sourced).collect();
         self.scratch
             .write("agent.yaml", &self.config.yaml())
             .map(|_| ())

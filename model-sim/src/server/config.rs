@@ -21,6 +21,9 @@ pub struct InstanceConfig {
     /// Names of the LoRA adapters registered at the start. Further ones come by
     /// `/v1/load_lora_adapter`. Without slots (`engine.max_loras` 0) adapters are switched off.
     pub loras: Vec<String>,
+    /// How long `/v1/load_lora_adapter` takes until the adapter is registered. vLLM 0.32 took 10 ms
+    /// for a tiny one on disk; one of gigabytes from a store takes its time. Default 0.
+    pub lora_registration: Duration,
     /// Idle time after a response after which a connection is closed; uvicorn's is 5 s.
     pub keep_alive: Duration,
     /// Largest body that a completion may have, in bytes. Default 128 MiB.
@@ -46,6 +49,7 @@ impl Default for InstanceConfig {
             model: "sim".to_owned(),
             engine: EngineConfig::default(),
             loras: Vec::new(),
+            lora_registration: Duration::ZERO,
             keep_alive: Duration::from_secs(5),
             max_body_bytes: 128 << 20,
             max_queued_requests: None,

@@ -253,7 +253,10 @@ async fn respond(
     }
     match route {
         Route::Complete(endpoint) => api::complete(shared, endpoint, &parts, &body, faults).await,
-        Route::LoadLora => api::load_lora(shared, &parts, &body),
+        Route::LoadLora => {
+            tokio::time::sleep(shared.config.lora_registration).await;
+            api::load_lora(shared, &parts, &body)
+        }
         Route::UnloadLora => api::unload_lora(shared, &parts, &body),
         Route::Tokenize => api::tokenize(shared, &parts, &body),
         Route::WrongMethod(allow) => Reply::json(

@@ -16,7 +16,10 @@ use std::{
 };
 
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -52,6 +55,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Pod {
     address: SocketAddr,
+    h2c: bool,
     shared: Arc<Shared>,
     server: Option<JoinHandle<()>>,
 }
@@ -62,7 +66,15 @@ impl Pod {
     /// # Errors
     /// When no port can be bound.
     pub async fn start() -> Result<Self, RigError> {
-        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false).await
+    }
+
+    /// Starts an idle pod that speaks HTTP/2 with prior knowledge as well, the `appProtocol` h2c.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start_h2c() -> Result<Self, RigError> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), true).await
     }
 
     /// Starts an idle pod on a free port of `ip`.
@@ -70,10 +82,10 @@ impl Pod {
     /// # Errors
     /// When no port can be bound.
     pub async fn start_on(ip: IpAddr) -> Result<Self, RigError> {
-        Self::start_at(SocketAddr::new(ip, 0)).await
+        Self::start_at(SocketAddr::new(ip, 0), false).await
     }
 
-    async fn start_at(address: SocketAddr) -> Result<Self, RigError> {
+    async fn start_at(address: SocketAddr, h2c: bool) -> Result<Self, RigError> {
         let shared = Arc::new(Shared {
             behaviour: Mutex::default(),
             recorded: Mutex::default(),
@@ -83,6 +95,7 @@ impl Pod {
         });
         let mut pod = Self {
             address,
+            h2c,
             shared,
             server: None,
         };
@@ -122,7 +135,11 @@ impl Pod {
         self.address = listener
             .local_addr()
             .map_err(RigError::io("ask for a pod's address"))?;
-        self.server = Some(tokio::spawn(serve(listener, Arc::clone(&self.shared))));
+        self.server = Some(tokio::spawn(serve(
+            listener,
+            self.h2c,
+            Arc::clone(&self.shared),
+        )));
         Ok(())
     }
 
@@ -179,7 +196,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+async fn serve(listener: TcpListener, h2c: bool, shared: Arc<Shared>) {
     // Aborting this task drops the set, and with it every connection.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -187,10 +204,16 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         let service = service_fn(move |request| answer::respond(request, Arc::clone(&shared)));
         connections.spawn(async move {
+            let stream = TokioIo::new(stream);
+            if h2c {
+                let server = auto::Builder::new(TokioExecutor::new());
+                server.serve_connection(stream, service).await.ok();
+                return;
+            }
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .max_headers(512)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(stream, service)
                 .await
                 .ok();
         });

@@ -1,0 +1,144 @@
+//! The agent rolls adapters out while Envoy serves: no request meets a pod without its adapter.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+use std::{net::SocketAddr, time::Duration};
+
+use e2e::rig::{
+    Agent, AgentConfig, Client, Envoy, Load, LoadReport, Protocol, RequestSpec, discovering_config,
+    eventually,
+};
+use model_sim::{
+    engine::EngineConfig,
+    server::{Instance, InstanceConfig},
+};
+use tokio::{task::JoinHandle, time::sleep};
+
+const SOON: Duration = Duration::from_secs(10);
+const FOLDER: &str = "/adapters";
+
+struct Set {
+    pods: Vec<Instance>,
+    agent: Agent,
+    client: Client,
+    envoy: Envoy,
+}
+
+async fn pod() -> Instance {
+    let config = InstanceConfig {
+        model: "tiny".to_owned(),
+        lora_registration: Duration::from_millis(500),
+        engine: EngineConfig {
+            max_loras: 4,
+            ..EngineConfig::default()
+        },
+        ..InstanceConfig::default()
+    };
+    Instance::start(config).await.unwrap()
+}
+
+impl Set {
+    async fn start() -> Self {
+        let pods = vec![pod().await, pod().await];
+        let members = pods.iter().map(Instance::address).collect();
+        let agent = Agent::start(AgentConfig::new(members)).await.unwrap();
+        let config = discovering_config(agent.config().grpc).unwrap();
+        let envoy = Envoy::start(config, 2).await.unwrap();
+        let client = Client::new(envoy.address(), Protocol::Http1);
+        Self {
+            pods,
+            agent,
+            client,
+            envoy,
+        }
+    }
+
+    async fn status_of(&self, model: &str) -> u16 {
+        let spec = RequestSpec::completion(model, "hello");
+        self.client.send(spec).await.unwrap().status.as_u16()
+    }
+
+    /// Waits until `count` requests for `model` in a row are answered with this status.
+    async fn answers(&self, model: &str, status: u16) {
+        let what = format!("requests for {model} get {status}");
+        let all = || async {
+            for _ in 0..12 {
+                if self.status_of(model).await != status {
+                    return false;
+                }
+            }
+            true
+        };
+        eventually(&what, SOON, all).await.unwrap();
+    }
+
+    fn load(&self, model: &'static str, seconds: u64) -> JoinHandle<LoadReport> {
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            let load = Load {
+                rate: 50.0,
+                duration: Duration::from_secs(seconds),
+            };
+            let make = |number| RequestSpec::completion(model, &format!("question {number}"));
+            client.load(load, make).await
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_joins_gets_requests_when_it_has_the_adapters() {
+    let mut set = Set::start().await;
+    assert_eq!(set.status_of("v1").await, 404, "off unless declared");
+    set.agent.declare_adapters(FOLDER, &["v1"]).unwrap();
+    set.answers("v1", 200).await;
+
+    let load = set.load("v1", 6);
+    sleep(Duration::from_secs(1)).await;
+    let new = pod().await;
+    let address = new.address();
+    set.pods.push(new);
+    let members: Vec<SocketAddr> = set.pods.iter().map(Instance::address).collect();
+    let pools = vec![("default".to_owned(), members)];
+    set.agent.reconfigure(pools).unwrap();
+    eventually("Envoy knows the new pod", SOON, || async {
+        let clusters = set.envoy.admin().get("/clusters").await.unwrap();
+        clusters.contains(&address.to_string())
+    })
+    .await
+    .unwrap();
+    let direct = Client::new(address, Protocol::Http1);
+    let models = direct.send(RequestSpec::get("/v1/models")).await.unwrap();
+    assert!(
+        models.text().contains("\"v1\""),
+        "it joined with {}",
+        models.text()
+    );
+    let report = load.await.unwrap();
+    assert!(report.failures().is_empty(), "{:#?}", report.failures());
+    let per_upstream = report.per_upstream(Duration::ZERO..Duration::MAX);
+    assert!(per_upstream.contains_key(&address), "{per_upstream:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_adapter_takes_the_place_of_the_old_one_while_others_are_served() {
+    let mut set = Set::start().await;
+    set.agent
+        .declare_adapters(FOLDER, &["v1", "other"])
+        .unwrap();
+    set.answers("v1", 200).await;
+    set.answers("other", 200).await;
+    let load = set.load("other", 8);
+    set.agent
+        .declare_adapters(FOLDER, &["v2", "other"])
+        .unwrap();
+    set.answers("v2", 200).await;
+    set.answers("v1", 404).await;
+    let report = load.await.unwrap();
+    assert!(report.failures().is_empty(), "{:#?}", report.failures());
+}
