@@ -5,7 +5,7 @@
 #   scripts/shrink-wasm.sh FILE.wasm
 set -euo pipefail
 
-limit=409600
+limit=450560
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${ZEROHOP_TOOLS:-$(dirname "$here")/.tools}
 wasm=${1:?usage: shrink-wasm.sh FILE.wasm}

@@ -18,7 +18,7 @@ use e2e::rig::{
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Headers that the filter reads, removes or sets, that it might some day, and one of nobody's.
-const HEADERS: [&str; 16] = [
+const HEADERS: [&str; 20] = [
     "content-type",
     "content-encoding",
     "content-length",
@@ -33,6 +33,10 @@ const HEADERS: [&str; 16] = [
     "te",
     "traceparent",
     "x-llm-priority",
+    "x-llm-d-inference-objective",
+    "x-llm-d-model-name-rewrite",
+    "x-gateway-model-name",
+    "test-epp-endpoint-selection",
     "x-session-id",
     "x-anything",
 ];

@@ -13,37 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use e2e::rig::{
-    Answer, Client, EnvoyConfig, Load, Pod, Protocol, RequestSpec, Rig, RigError, RigOptions,
-    config::at, eventually,
+    Answer, Client, EnvoyConfig, Load, Pod, Protocol, RequestSpec, Rig, RigOptions, eventually,
 };
 use serde_json::json;
 use xxhash_rust::xxh64::xxh64;
 
-/// Turns the one filter into the pair, exactly as istiod would write it: no vm_id, no flag.
-fn pair(config: &mut EnvoyConfig) -> Result<(), RigError> {
-    let pointer = format!("{}/typed_config/config", at::FILTER);
-    for (key, value) in [
-        ("vm_config/vm_id", json!("")),
-        ("allow_on_headers_stop_iteration", json!(null)),
-    ] {
-        config.set(&format!("{pointer}/{key}"), value)?;
-    }
-    let filter = |config: &mut EnvoyConfig, name: &str, mode: &str| {
-        config.change_plugin(|plugin| plugin["mode"] = json!(mode))?;
-        let mut filter = config.get(at::FILTER)?.clone();
-        filter["name"] = json!(name);
-        filter["typed_config"]["config"]["name"] = json!(name);
-        Ok::<_, RigError>(filter)
-    };
-    let first = filter(config, "default.zerohop-first", "pair_first")?;
-    let second = filter(config, "default.zerohop-second", "pair_second")?;
-    let router = config.get(&format!("{}/1", at::HTTP_FILTERS))?.clone();
-    config.set(at::HTTP_FILTERS, json!([first, second, router]))
-}
-
 async fn rig() -> Rig {
     Rig::start(RigOptions {
-        change: pair,
+        change: EnvoyConfig::pair,
         ..RigOptions::default()
     })
     .await

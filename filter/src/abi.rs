@@ -59,6 +59,13 @@ unsafe extern "C" {
         data: *mut *mut u8,
         data_size: *mut usize,
     ) -> u32;
+    fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        size: usize,
+        data: *const u8,
+        data_size: usize,
+    ) -> u32;
     fn proxy_get_property(
         path: *const u8,
         path_size: usize,
@@ -218,6 +225,12 @@ pub(crate) fn buffer(buffer: Buffer, start: usize, size: usize) -> Vec<u8> {
     } else {
         Vec::new()
     }
+}
+
+/// Puts `data` in place of the buffer's first `size` bytes.
+pub(crate) fn replace_begin(buffer: Buffer, size: usize, data: &[u8]) -> Result<(), Refused> {
+    // SAFETY: the pointer is valid for its length during the call.
+    checked(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, data.as_ptr(), data.len()) })
 }
 
 pub(crate) fn property(path: &[u8]) -> Option<Vec<u8>> {

@@ -12,12 +12,11 @@
 //! token counts there, and otherwise chunks are counted and measured.
 
 use crate::{
+    headers,
     host::Host,
     usage::{TAIL_BYTES, Tail, Usage},
 };
 
-/// The media type of a stream of events.
-const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// The fewest events of a stream from which tokens are counted. A shorter one may be an error that
 /// came after the status.
 const MIN_EVENTS: u64 = 3;
@@ -96,7 +95,7 @@ impl Answer {
         self.accepted = accepted;
         if self.watch.streamed.is_none() {
             let content_type = host.response_header("content-type");
-            self.streamed = content_type.is_some_and(|value| value.starts_with(EVENT_STREAM));
+            self.streamed = content_type.is_some_and(|value| headers::is_event_stream(&value));
         }
     }
 

@@ -11,12 +11,16 @@
 //!   "picker": {"policy": "cost"},
 //!   "session": {"header": "x-session-id"},
 //!   "trust_subset_header": false,
-//!   "strict_model": false
+//!   "strict_model": false,
+//!   "models": {"unknown": "pass", "list": false, "route": false, "trust_headers": false},
+//!   "report_served": false,
+//!   "conformance_test": false
 //! }
 //! ```
 
 pub mod addresses;
 mod json;
+mod models;
 mod pools;
 mod session;
 mod table;
@@ -25,7 +29,9 @@ use picker::config::{PickerConfig, RawPickerConfig};
 use serde_json::Value;
 
 use self::table::Table;
-pub use self::{addresses::AllowedAddresses, pools::PoolConfig, session::SessionConfig};
+pub use self::{
+    addresses::AllowedAddresses, models::ModelsConfig, pools::PoolConfig, session::SessionConfig,
+};
 
 /// The longest part of a body that is buffered unless the configuration says otherwise, in bytes.
 /// Envoy adds each piece to its buffer before it asks the filter, so `request_body_buffer_limit` has
@@ -70,6 +76,12 @@ pub struct Config {
     /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests
     /// go.
     pub trust_subset_header: bool,
+    /// What is done by the model that a request names.
+    pub models: ModelsConfig,
+    /// Whether the client is told which endpoint served.
+    pub report_served: bool,
+    /// Whether a client may choose endpoints, as the tests of conformance do.
+    pub conformance_test: bool,
 }
 
 /// Every mistake of a configuration.
@@ -127,20 +139,18 @@ impl Config {
             None => Some(PickerConfig::default()),
             Some(value) => picker_section(value, mistakes),
         };
-        let strict_model = match root.take("strict_model") {
-            None => false,
-            Some(value) => table::boolean("strict_model", &value, mistakes).unwrap_or_default(),
-        };
+        let strict_model = flag(&mut root, "strict_model", mistakes);
         let session = match root.take("session") {
             None => SessionConfig::default(),
             Some(value) => session::check(value, mistakes),
         };
-        let trust_subset_header = match root.take("trust_subset_header") {
-            None => false,
-            Some(value) => {
-                table::boolean("trust_subset_header", &value, mistakes).unwrap_or_default()
-            }
+        let trust_subset_header = flag(&mut root, "trust_subset_header", mistakes);
+        let models = match root.take("models") {
+            None => ModelsConfig::default(),
+            Some(value) => models::check(value, mistakes),
         };
+        let report_served = flag(&mut root, "report_served", mistakes);
+        let conformance_test = flag(&mut root, "conformance_test", mistakes);
         root.finish(mistakes);
         Some(Self {
             mode,
@@ -152,8 +162,18 @@ impl Config {
             strict_model,
             session,
             trust_subset_header,
+            models,
+            report_served,
+            conformance_test,
         })
     }
+}
+
+/// A field that is `true` or `false`, by default `false`.
+fn flag(table: &mut Table, key: &'static str, mistakes: &mut Vec<String>) -> bool {
+    let value = table.take(key);
+    let flag = value.and_then(|value| table::boolean(key, &value, mistakes));
+    flag.unwrap_or_default()
 }
 
 fn mode(value: &Value, mistakes: &mut Vec<String>) -> Mode {

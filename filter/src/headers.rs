@@ -10,13 +10,49 @@ pub const DESTINATION: &str = "x-gateway-destination-endpoint";
 /// Names the endpoints that a trusted sender allows.
 pub const SUBSET: &str = "x-gateway-destination-endpoint-subset";
 
+/// Tells the client which endpoint served.
+pub const SERVED: &str = "x-gateway-destination-endpoint-served";
+
 /// Headers by which a client could choose where its request goes.
-pub const ROUTING: [&str; 4] = [
-    DESTINATION,
-    SUBSET,
-    "x-gateway-destination-endpoint-served",
-    "x-envoy-original-dst-host",
+pub const ROUTING: [&str; 4] = [DESTINATION, SUBSET, SERVED, "x-envoy-original-dst-host"];
+
+/// The model that the body names, for Envoy's routes.
+pub const MODEL_NAME: &str = "x-gateway-model-name";
+/// Its base model, if it is an adapter, else the model itself.
+pub const BASE_MODEL_NAME: &str = "x-gateway-base-model-name";
+
+/// The name of the objective that a request belongs to: the name of today and the older one.
+pub const OBJECTIVE: [&str; 2] = [
+    "x-llm-d-inference-objective",
+    "x-gateway-inference-objective",
 ];
+/// The model that a request is rewritten to: the name of today and the older one.
+pub const MODEL_REWRITE: [&str; 2] = ["x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite"];
+
+/// Endpoints that a test of conformance asks for.
+pub const TEST_SELECTION: &str = "test-epp-endpoint-selection";
+/// Tells a test of conformance which endpoint served.
+pub const TEST_SERVED: &str = "x-conformance-test-served-endpoint";
+
+/// Which of the headers that steer are believed or set, beside those that never are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Steering {
+    /// [`OBJECTIVE`] and [`MODEL_REWRITE`] come from somebody who may send them.
+    pub trusted: bool,
+    /// [`MODEL_NAME`] and [`BASE_MODEL_NAME`] are set here.
+    pub names_models: bool,
+}
+
+impl Steering {
+    /// Whether the header is removed when a client sent it.
+    fn removes(self, name: &[u8]) -> bool {
+        let any = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+        name.starts_with(b"x-")
+            && (any(&ROUTING)
+                || (!self.trusted && (any(&OBJECTIVE) || any(&MODEL_REWRITE)))
+                || (self.names_models && any(&[MODEL_NAME, BASE_MODEL_NAME])))
+    }
+}
 
 /// The longest content-type that is looked at, in bytes.
 const MAX_CONTENT_TYPE: usize = 256;
@@ -71,12 +107,11 @@ fn text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
     Some((text, rest.split_first()?.1))
 }
 
-/// Removes every value of every routing header that the client sent, of those that are in `headers`.
-pub fn strip_routing(host: &dyn Host, headers: &HeaderMap) {
-    for name in ROUTING {
-        if headers.get(name).is_some()
-            && let Err(error) = host.remove_request_header(name)
-        {
+/// Removes every value of every header that may not steer, of those that are in `headers`.
+pub fn strip_routing(host: &dyn Host, headers: &HeaderMap, steering: Steering) {
+    for (name, _) in headers.iter().filter(|(name, _)| steering.removes(name)) {
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        if let Err(error) = host.remove_request_header(name) {
             log::error!("client's {name} was not removed: {error}");
         }
     }
@@ -136,6 +171,14 @@ pub fn is_json(content_type: &[u8]) -> bool {
         || media_type
             .last_chunk::<5>()
             .is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
+}
+
+/// Whether a content-type says a stream of events.
+#[must_use]
+pub fn is_event_stream(content_type: &[u8]) -> bool {
+    const EVENT_STREAM: &[u8] = b"text/event-stream";
+    let begin = content_type.get(..EVENT_STREAM.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 /// Whether a content-encoding leaves the body as it is.

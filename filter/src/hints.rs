@@ -9,7 +9,7 @@ use picker::{RequestFacts, SubsetEntry};
 
 use crate::{
     config::{Config, SessionConfig},
-    headers::HeaderMap,
+    headers::{self, HeaderMap},
     session, subset,
 };
 
@@ -18,6 +18,7 @@ use crate::{
 pub struct HintConfig {
     session: SessionConfig,
     trust_subset_header: bool,
+    conformance_test: bool,
 }
 
 impl HintConfig {
@@ -27,6 +28,7 @@ impl HintConfig {
         Self {
             session: config.session.clone(),
             trust_subset_header: config.trust_subset_header,
+            conformance_test: config.conformance_test,
         }
     }
 
@@ -36,11 +38,15 @@ impl HintConfig {
         Hints {
             session: session::read(headers, &self.session, pool),
             user_seed: self.session.body_user.then(|| session::seed(pool)),
-            subset: self
-                .trust_subset_header
-                .then(|| subset::read(headers))
-                .flatten(),
+            subset: self.subset(headers),
         }
+    }
+
+    fn subset(&self, headers: &HeaderMap) -> Option<Vec<SubsetEntry>> {
+        let of_test = || subset::read(headers, headers::TEST_SELECTION);
+        let of_sender = || subset::read(headers, headers::SUBSET);
+        let tested = self.conformance_test.then(of_test).flatten();
+        tested.or_else(|| self.trust_subset_header.then(of_sender).flatten())
     }
 }
 

@@ -109,6 +109,31 @@ pub trait Host {
     /// Up to `length` bytes of the chunk of the response body that passes now, from `start`.
     fn response_body(&self, start: usize, length: usize) -> Vec<u8>;
 
+    /// Puts `bytes` in place of the first `length` bytes of the request body that is buffered now.
+    ///
+    /// # Errors
+    /// When there is no such body now.
+    fn replace_request_body(&self, length: usize, bytes: &[u8]) -> Result<(), Refused>;
+
+    /// Puts `bytes` in place of the first `length` bytes of the chunk of the response body that passes
+    /// now.
+    ///
+    /// # Errors
+    /// When there is no such chunk now.
+    fn replace_response_body(&self, length: usize, bytes: &[u8]) -> Result<(), Refused>;
+
+    /// Sets a response header to exactly one value. Only meaningful in the response headers callback.
+    ///
+    /// # Errors
+    /// When the headers were passed on already.
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused>;
+
+    /// Removes every value of a response header; not an error when there is none.
+    ///
+    /// # Errors
+    /// When the headers were passed on already.
+    fn remove_response_header(&self, name: &str) -> Result<(), Refused>;
+
     /// The first value of a response header. Only meaningful in the response headers callback.
     fn response_header(&self, name: &str) -> Option<Vec<u8>>;
 

@@ -24,6 +24,7 @@ pub mod host;
 pub mod in_flight;
 pub mod lease;
 pub mod metrics;
+pub mod model_hints;
 pub mod outcome;
 pub mod pair;
 pub mod prefix_share;

@@ -79,6 +79,27 @@ pub enum AttemptEvent {
     ModelUnknown,
     /// The header could not be set.
     NotRouted,
+    /// The request was refused: nothing is known of its pool, whose policy is FailClose.
+    NoEndpoint,
+}
+
+/// What becomes of requests by their models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelEvent {
+    /// The model was rewritten.
+    Rewritten,
+    /// It was, in a body that was not read to its end: another model might follow.
+    Provisional,
+    /// The request was refused: the pool does not serve its model.
+    Unknown,
+    /// The request was refused: its model did not come in the part of the body that is read.
+    TooLate,
+    /// The request was refused: its body could not be changed.
+    NotRewritten,
+    /// The answer is encoded, so that the public name could not be put back.
+    AnswerEncoded,
+    /// The list of models was answered here.
+    Listed,
 }
 
 /// What happens to notes about prompts between the workers of this Envoy.
@@ -92,6 +113,15 @@ pub enum NoteEvent {
     Missed,
 }
 
+const MODELS: [&str; 7] = [
+    "rewritten",
+    "provisional",
+    "unknown",
+    "too_late",
+    "not_rewritten",
+    "answer_encoded",
+    "listed",
+];
 const NOTES: [&str; 3] = ["shared", "applied", "missed"];
 /// Tokens of prompts of which the engine told how much was cached: all, those that were predicted to
 /// be cached, those that were.
@@ -120,13 +150,14 @@ const STATE: [&str; 7] = [
     "policy_taken",
     "policy_refused",
 ];
-const ATTEMPT: [&str; 6] = [
+const ATTEMPT: [&str; 7] = [
     "moved",
     "failure",
     "saturated",
     "none_eligible",
     "model_unknown",
     "not_routed",
+    "no_endpoint",
 ];
 
 /// The defined metrics.
@@ -137,6 +168,7 @@ pub struct Metrics {
     stream: Vec<Option<MetricId>>,
     state: Vec<Option<MetricId>>,
     attempts: Vec<Option<MetricId>>,
+    models: Vec<Option<MetricId>>,
     notes: Vec<Option<MetricId>>,
     takeovers: Option<MetricId>,
     stream_up: Option<MetricId>,
@@ -171,6 +203,7 @@ impl Metrics {
             stream: counters("agent_stream_events_total", "event", &STREAM),
             state: counters("pool_states_total", "result", &STATE),
             attempts: counters("attempts_total", "event", &ATTEMPT),
+            models: counters("models_total", "event", &MODELS),
             notes: counters("prefix_notes_total", "event", &NOTES),
             takeovers: counter("zerohop_leader_takeovers_total"),
             stream_up: define(host, MetricKind::Gauge, "zerohop_agent_stream_up"),
@@ -240,6 +273,11 @@ impl Metrics {
     /// Counts an event of a routed request.
     pub fn attempt(&self, host: &dyn Host, event: AttemptEvent) {
         increment(host, &self.attempts, event as usize);
+    }
+
+    /// Counts what became of a request by its model.
+    pub fn model(&self, host: &dyn Host, event: ModelEvent) {
+        increment(host, &self.models, event as usize);
     }
 
     /// Counts a root context that became the one that feeds a pool.

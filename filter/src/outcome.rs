@@ -2,37 +2,73 @@
 
 use std::net::SocketAddr;
 
-use crate::{headers, host::Host};
+use crate::{headers, host::Host, rewrite};
 
 /// An answer that the filter gives itself.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Reply<'a> {
     /// The HTTP status.
     pub status: u32,
     /// The headers.
     pub headers: &'static [(&'static str, &'static str)],
     /// The body, in the shape of OpenAI's errors.
-    pub body: &'static [u8],
+    pub body: &'a [u8],
 }
 
 /// No endpoint has capacity for a request of this priority.
-pub const SATURATED: Reply = Reply {
+pub const SATURATED: Reply<'static> = Reply {
     status: 429,
     headers: &[("content-type", "application/json"), ("retry-after", "1")],
     body: br#"{"error":{"message":"no endpoint has capacity","type":"overloaded","code":429}}"#,
 };
 
 /// No endpoint of the subset that a trusted sender named is there.
-pub const NO_ENDPOINT_IN_SUBSET: Reply = Reply {
+pub const NO_ENDPOINT_IN_SUBSET: Reply<'static> = Reply {
     status: 503,
     headers: &[("content-type", "application/json"), ("retry-after", "1")],
     body: br#"{"error":{"message":"no endpoint of the requested subset is available","type":"service_unavailable","code":"no_endpoint_in_subset"}}"#,
 };
 
+/// Nothing is known of the pool, and its policy is FailClose.
+pub const NO_ENDPOINT: Reply<'static> = Reply {
+    status: 503,
+    headers: &[("content-type", "application/json"), ("retry-after", "1")],
+    body: br#"{"error":{"message":"no endpoint of this pool is known","type":"service_unavailable","code":"no_endpoint"}}"#,
+};
+
+/// The pool rewrites models, and that of this request did not come in the part of it that is read.
+pub const MODEL_TOO_LATE: Reply<'static> = Reply {
+    status: 413,
+    headers: JSON,
+    body: br#"{"error":{"message":"the model was not found in the leading part of this long request; put it first","type":"invalid_request_error","param":"model","code":"request_too_large"}}"#,
+};
+
+/// The model of the body has to be rewritten and cannot be.
+pub const NOT_REWRITTEN: Reply<'static> = Reply {
+    status: 500,
+    headers: JSON,
+    body: br#"{"error":{"message":"the model of this request could not be rewritten","type":"internal_error","param":"model","code":"model_not_rewritten"}}"#,
+};
+
+/// The headers of an answer of JSON.
+pub const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+/// The body of the answer to a request for a model that the pool does not serve, with status 404.
+#[must_use]
+pub fn model_not_found(model: &str) -> Vec<u8> {
+    let message = rewrite::literal(&["the model `", model, "` does not exist"].concat());
+    [
+        br#"{"error":{"message":"#,
+        message.as_slice(),
+        br#","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#,
+    ]
+    .concat()
+}
+
 /// The model could not be read, and the configuration demands it.
-pub const MODEL_UNKNOWN: Reply = Reply {
+pub const MODEL_UNKNOWN: Reply<'static> = Reply {
     status: 400,
-    headers: &[("content-type", "application/json")],
+    headers: JSON,
     body: br#"{"error":{"message":"the model of this request could not be read","type":"invalid_request_error","code":400}}"#,
 };
 

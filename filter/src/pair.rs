@@ -32,7 +32,7 @@ use hashbrown::HashMap;
 use picker::{Entropy, SplitMix64};
 
 use crate::{
-    headers,
+    headers::{self, Steering},
     host::{Host, QueueId},
     request::Flow,
     slots,
@@ -216,7 +216,7 @@ impl Second {
             .and_then(|value| value.first_chunk::<8>().copied())
             .map(u64::from_le_bytes);
         let Some(nonce) = nonce else {
-            headers::strip_routing(host, &host.request_headers());
+            headers::strip_routing(host, &host.request_headers(), Steering::default());
             return Flow::Continue;
         };
         let partner = WAITING.with_borrow(|waiting| waiting.get(&nonce).cloned());

@@ -4,31 +4,39 @@
 //!   headers --strip--+-- no body, not JSON, encoded, tunnel ---- pick by load --> Passed
 //!                    |
 //!                    +-- JSON body --> Scanning --(enough | cap | end | trailers)--> pick --> Passed
-//!                          Pause           Pause                                     Continue
+//!                          Pause           Pause         \ model, policy:            Continue
+//!                                                         404, or another pool, another model
 //!
 //!   response headers: who answered?  move the count, tell the breaker
-//!   response body:    the first chunk of a stream ends the prefill; the rest is only counted
+//!   response body:    the first chunk of a stream ends the prefill; the rest is only counted; the
+//!                     model's public name is put back if it was rewritten
 //!   log:              release the count, exactly once, whatever the end was; learn from the answer
 //! ```
 //!
 //! After the headers were passed on they must not be touched again: Envoy takes them away.
 
-use std::{cell::RefCell, rc::Rc};
+mod scan;
+
+use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use picker::RequestFacts;
 
 use crate::{
     answer::{Answer, Watch},
-    body::{BodyScanner, Learned, Progress, ScanOutcome},
+    body::{BodyScanner, Learned, ModelReading, Progress, ScanOutcome},
     config::Mode,
     headers::{self, HeaderMap},
-    hints::Hints,
     host::Host,
-    metrics::{AttemptEvent, Unscanned},
+    metrics::{AttemptEvent, ModelEvent, Unscanned},
+    model_hints::ModelHints,
     outcome,
     pair::{self, Pairing},
-    worker::{Choice, Routing, Worker},
+    restore::Passage,
+    rewrite,
+    worker::{Choice, Fate, Routing, Worker},
 };
+
+use self::scan::{Bytes, Scan};
 
 /// What Envoy does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +55,7 @@ pub struct Request {
     phase: Phase,
     pairing: Option<Pairing>,
     routed: Option<Routed>,
+    passage: Passage,
 }
 
 /// A request that was sent to an endpoint of ours.
@@ -66,17 +75,6 @@ enum Phase {
     Passed,
 }
 
-#[derive(Debug)]
-struct Scan {
-    pool: usize,
-    hints: Hints,
-    scanner: BodyScanner,
-    content_length: Option<u64>,
-    read: usize,
-    /// Whether Envoy buffers for us and shows everything so far, or shows each chunk as it passes.
-    buffered: bool,
-}
-
 /// What the headers say about the body.
 enum Body {
     Scan { content_length: Option<u64> },
@@ -93,40 +91,61 @@ impl Request {
             phase: Phase::Fresh,
             pairing: None,
             routed: None,
+            passage: Passage::AsItIs,
         }
     }
 
     /// The request's headers.
     pub fn on_request_headers(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
         let headers = host.request_headers();
-        headers::strip_routing(host, &headers);
+        let steering = self.worker.borrow().steering();
+        headers::strip_routing(host, &headers, steering);
         #[cfg(feature = "chaos")]
         crate::chaos::obey(host);
         self.phase = Phase::Passed;
         let pool = self.worker.borrow().pool_of_request(host);
-        let Some(pool) = pool else {
+        if pool.is_none() && !steering.names_models {
             self.announce(host, false);
             return Flow::Continue;
-        };
-        let hints = self.worker.borrow().hints(&headers, pool);
+        }
         let body = self.body(host, &headers, end_of_stream);
         self.announce(host, matches!(body, Body::Scan { .. }));
+        let hints = self.worker.borrow().hints(&headers, pool);
         match body {
             Body::Skip(why) => {
+                let Some(pool) = pool else {
+                    return Flow::Continue;
+                };
+                if end_of_stream && self.list_models(host, &headers, pool) {
+                    return Flow::Pause;
+                }
                 self.worker.borrow().metrics().not_scanned(host, why);
                 let mut facts = RequestFacts::default();
                 hints.add_to(&mut facts, None);
                 self.route(host, pool, &facts, Watch::default(), end_of_stream)
             }
             Body::Scan { content_length } => {
+                let worker = self.worker.borrow();
+                let model_hints = ModelHints::read(&headers, steering);
+                let may_rewrite = worker.may_rewrite(pool, &model_hints);
+                let config = worker.scan_config(may_rewrite);
+                let bytes = match (&self.pairing, may_rewrite) {
+                    (None, _) => Bytes::Buffered,
+                    (Some(_), false) => Bytes::Passing,
+                    (Some(_), true) => Bytes::Held(Vec::new()),
+                };
                 self.phase = Phase::Scanning(Box::new(Scan {
                     pool,
                     hints,
-                    scanner: BodyScanner::new(self.worker.borrow().scan_config()),
+                    model_hints,
+                    scanner: BodyScanner::new(&config),
                     content_length,
+                    cap: config.cap_bytes,
+                    may_rewrite,
+                    bytes,
                     read: 0,
-                    buffered: self.pairing.is_none(),
                 }));
+                drop(worker);
                 match self.pairing {
                     // The second filter of the pair, called next, holds the headers.
                     Some(_) => Flow::Continue,
@@ -178,13 +197,11 @@ impl Request {
         {
             return self.without_partner(host);
         }
-        let cap = self.worker.borrow().scan_config().cap_bytes;
-        if scan.advance(host, size, cap) == Progress::NeedMore && !end_of_stream {
-            // In pair mode the second filter holds the headers, and with them the body.
-            return if scan.buffered {
-                Flow::Pause
-            } else {
-                Flow::Continue
+        if scan.advance(host, size) == Progress::NeedMore && !end_of_stream {
+            return match scan.bytes {
+                Bytes::Buffered => Flow::Pause,
+                // In pair mode the second filter holds the headers, and with them the body.
+                Bytes::Passing | Bytes::Held(_) => Flow::Continue,
             };
         }
         self.decide(host, end_of_stream)
@@ -217,27 +234,148 @@ impl Request {
         let Phase::Scanning(mut scan) = std::mem::replace(&mut self.phase, Phase::Passed) else {
             return Flow::Continue;
         };
+        let mut named = None;
+        let (pool, hints, length) = (&mut scan.pool, &scan.model_hints, scan.content_length);
         let Learned {
             mut facts,
             user_hash,
             outcome,
             reports_usage,
+            model_reading,
+            model_spans,
             ..
-        } = scan.scanner.learn(end_of_stream, scan.content_length);
+        } = scan.scanner.learn_as(end_of_stream, length, |model| {
+            let fate = self.fate(host, pool, model, hints);
+            let (_, fate) = named.insert((model.to_owned(), fate));
+            fate.target.clone()
+        });
         let watch = Watch {
             streamed: (outcome == ScanOutcome::Complete).then_some(facts.stream),
             reports_usage,
         };
-        scan.hints.add_to(&mut facts, user_hash);
+        std::mem::take(&mut scan.hints).add_to(&mut facts, user_hash);
         let strict = {
             let worker = self.worker.borrow();
             worker.metrics().scanned(host, outcome);
-            worker.strict_model()
+            worker.strict_model() || worker.models().refuse_unknown
         };
-        if strict && facts.model.is_none() {
-            return self.refuse(host, &outcome::MODEL_UNKNOWN, AttemptEvent::ModelUnknown);
+        let is_cut = outcome == ScanOutcome::CapReached;
+        match named {
+            None if is_cut && scan.may_rewrite && model_reading == ModelReading::Absent => {
+                return self.refuse_model(host, &outcome::MODEL_TOO_LATE, ModelEvent::TooLate);
+            }
+            None if strict => {
+                return self.refuse(host, &outcome::MODEL_UNKNOWN, AttemptEvent::ModelUnknown);
+            }
+            None => {}
+            Some((model, fate)) => {
+                if fate.is_unknown && self.worker.borrow().models().refuse_unknown {
+                    let body = outcome::model_not_found(&model);
+                    let reply = outcome::Reply {
+                        status: 404,
+                        headers: outcome::JSON,
+                        body: &body,
+                    };
+                    return self.refuse_model(host, &reply, ModelEvent::Unknown);
+                }
+                facts.criticality = fate.criticality.unwrap_or_default();
+                if let Some(target) = fate.target {
+                    if !self.rewrite(host, &mut scan, model_spans.as_slice(), &target) {
+                        let reply = &outcome::NOT_REWRITTEN;
+                        return self.refuse_model(host, reply, ModelEvent::NotRewritten);
+                    }
+                    self.passage = Passage::Expected(rewrite::literal(&model));
+                    let worker = self.worker.borrow();
+                    worker.metrics().model(host, ModelEvent::Rewritten);
+                    if is_cut {
+                        worker.metrics().model(host, ModelEvent::Provisional);
+                    }
+                }
+            }
         }
-        self.route(host, scan.pool, &facts, watch, end_of_stream)
+        if !scan.let_go(host) {
+            // Trailers came, and with them no place for the body that the pair had held.
+            return self.refuse_model(host, &outcome::NOT_REWRITTEN, ModelEvent::NotRewritten);
+        }
+        match scan.pool {
+            Some(pool) => self.route(host, pool, &facts, watch, end_of_stream),
+            None => {
+                self.send_on(host, None, end_of_stream);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// What becomes of a request for `model`. Where the model chooses the route it is shown to Envoy
+    /// first, and `pool` becomes the one that it leads to.
+    fn fate(
+        &self,
+        host: &dyn Host,
+        pool: &mut Option<usize>,
+        model: &str,
+        hints: &ModelHints,
+    ) -> Fate {
+        let mut worker = self.worker.borrow_mut();
+        if worker.models().route {
+            let base = worker.base_of_model(model);
+            self.with_headers(host, |host| {
+                let names = [
+                    (headers::MODEL_NAME, Some(model)),
+                    (headers::BASE_MODEL_NAME, base),
+                ];
+                names.into_iter().all(|(name, value)| {
+                    value
+                        .is_none_or(|value| host.set_request_header(name, value.as_bytes()).is_ok())
+                })
+            });
+            *pool = worker.pool_of_model(model).or(*pool);
+        }
+        match *pool {
+            Some(pool) => worker.fate(pool, model, hints),
+            None => Fate::default(),
+        }
+    }
+
+    /// Puts `target` in place of the model. Returns whether that worked.
+    fn rewrite(
+        &self,
+        host: &dyn Host,
+        scan: &mut Scan,
+        spans: &[Range<usize>],
+        target: &str,
+    ) -> bool {
+        match scan.rewrite(host, spans, target) {
+            None => false,
+            Some(None) => true,
+            Some(Some(length)) => self.with_headers(host, |host| {
+                let length = length.to_string();
+                host.set_request_header("content-length", length.as_bytes())
+                    .is_ok()
+            }),
+        }
+    }
+
+    /// Does something where the request's headers are.
+    fn with_headers(&self, host: &dyn Host, act: impl FnOnce(&dyn Host) -> bool) -> bool {
+        match self.pairing.as_ref().and_then(Pairing::partner) {
+            Some(partner) => pair::on_behalf_of(host, self.context, partner, act),
+            None => act(host),
+        }
+    }
+
+    /// Answers `GET /v1/models` if a policy is to do that. Returns whether it did.
+    fn list_models(&self, host: &dyn Host, headers: &HeaderMap, pool: usize) -> bool {
+        let path = headers.get(":path").unwrap_or_default();
+        let path = path.split(|byte| *byte == b'?').next();
+        if path != Some(b"/v1/models") || headers.get(":method") != Some(b"GET") {
+            return false;
+        }
+        let worker = self.worker.borrow();
+        let Some(body) = worker.list_models(pool) else {
+            return false;
+        };
+        worker.metrics().model(host, ModelEvent::Listed);
+        host.respond(200, outcome::JSON, &body).is_ok()
     }
 
     fn route(
@@ -252,6 +390,9 @@ impl Request {
         match routing {
             Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
             Routing::NoneEligible => self.refuse_outside(host),
+            Routing::NoEndpoint => {
+                self.refuse(host, &outcome::NO_ENDPOINT, AttemptEvent::NoEndpoint)
+            }
             Routing::Fallback => {
                 self.send_on(host, None, ended);
                 Flow::Continue
@@ -305,8 +446,23 @@ impl Request {
         self.refuse(host, reply, AttemptEvent::NoneEligible)
     }
 
-    fn refuse(&mut self, host: &dyn Host, reply: &outcome::Reply, event: AttemptEvent) -> Flow {
+    fn refuse(&mut self, host: &dyn Host, reply: &outcome::Reply<'_>, event: AttemptEvent) -> Flow {
         self.worker.borrow().metrics().attempt(host, event);
+        self.respond(host, reply)
+    }
+
+    fn refuse_model(
+        &mut self,
+        host: &dyn Host,
+        reply: &outcome::Reply<'_>,
+        event: ModelEvent,
+    ) -> Flow {
+        self.worker.borrow().metrics().model(host, event);
+        self.respond(host, reply)
+    }
+
+    /// Answers in place of a model server.
+    fn respond(&mut self, host: &dyn Host, reply: &outcome::Reply<'_>) -> Flow {
         if host
             .respond(reply.status, reply.headers, reply.body)
             .is_ok()
@@ -319,6 +475,10 @@ impl Request {
 
     /// The response's headers, from an upstream or from Envoy itself.
     pub fn on_response_headers(&mut self, host: &dyn Host) {
+        self.worker.borrow().report_served(host);
+        if let Some(event) = self.passage.on_headers(host) {
+            self.worker.borrow().metrics().model(host, event);
+        }
         let Some(Routed { choice, answer }) = &mut self.routed else {
             return;
         };
@@ -337,6 +497,7 @@ impl Request {
         {
             self.worker.borrow_mut().first_token(host, choice);
         }
+        self.passage.on_chunk(host, size);
     }
 
     /// The stream is over.
@@ -346,38 +507,6 @@ impl Request {
         if let Some(Routed { choice, answer }) = self.routed.take() {
             let measured = answer.measured();
             self.worker.borrow_mut().release(host, choice, measured);
-        }
-    }
-}
-
-impl Scan {
-    /// Reads what is new of the `size` bytes that Envoy shows.
-    fn advance(&mut self, host: &dyn Host, size: usize, cap: usize) -> Progress {
-        let start = if self.buffered { self.read } else { 0 };
-        // One byte past the cap, because only that tells a body of exactly the cap from a longer
-        // one.
-        let room = cap.saturating_add(1).saturating_sub(self.read);
-        let wanted = size.saturating_sub(start).min(room);
-        if wanted == 0 {
-            // An empty chunk is nothing new; a buffer that shrank is not worth waiting for.
-            return if size < start || room == 0 {
-                Progress::Decided
-            } else {
-                Progress::NeedMore
-            };
-        }
-        let chunk = host.request_body(start, wanted);
-        self.read = self.read.saturating_add(chunk.len());
-        if chunk.len() < wanted {
-            return Progress::Decided;
-        }
-        let progress = self.scanner.push(&chunk);
-        // Envoy announces the end in a callback of its own, which need not be waited for.
-        let complete = self.content_length == u64::try_from(self.read).ok();
-        if complete {
-            Progress::Decided
-        } else {
-            progress
         }
     }
 }

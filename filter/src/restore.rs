@@ -14,6 +14,10 @@
 //! In a stream of events each line is a document. Once the name has been put back the rest of the
 //! document is not looked at.
 
+mod passage;
+
+pub use passage::Passage;
+
 use crate::body::plain_run;
 
 /// The longest key that matters, in bytes.

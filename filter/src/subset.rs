@@ -13,15 +13,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use picker::SubsetEntry;
 
-use crate::headers::{self, HeaderMap};
+use crate::headers::HeaderMap;
 
 /// The most entries that are looked at; those after them are not allowed.
 const MAX_ENTRIES: usize = 1_024;
 
-/// The subset that the request's header names; `None` without the header.
+/// The subset that the request's header `name` names; `None` without the header.
 #[must_use]
-pub fn read(headers: &HeaderMap) -> Option<Vec<SubsetEntry>> {
-    let named = |(name, _): &(&[u8], &[u8])| *name == headers::SUBSET.as_bytes();
+pub fn read(headers: &HeaderMap, name: &str) -> Option<Vec<SubsetEntry>> {
+    let named = |(known, _): &(&[u8], &[u8])| *known == name.as_bytes();
     let (_, value) = headers.iter().filter(named).last()?;
     let entries = value.split(|byte| *byte == b',').take(MAX_ENTRIES);
     Some(entries.filter_map(entry).collect())
@@ -44,7 +44,7 @@ fn entry(text: &[u8]) -> Option<SubsetEntry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{host::Host, testing::FakeEnvoy};
+    use crate::{headers, host::Host, testing::FakeEnvoy};
 
     fn subset(value: &[u8]) -> Option<Vec<String>> {
         let host = FakeEnvoy::new().vm();
@@ -53,7 +53,8 @@ mod tests {
             Some(port) => SocketAddr::new(entry.ip, port).to_string(),
             None => entry.ip.to_string(),
         };
-        read(&host.request_headers()).map(|entries| entries.into_iter().map(show).collect())
+        read(&host.request_headers(), headers::SUBSET)
+            .map(|entries| entries.into_iter().map(show).collect())
     }
 
     #[test]
@@ -92,7 +93,7 @@ mod tests {
     fn no_header_is_no_hint() {
         let host = FakeEnvoy::new().vm();
         host.stream(&[]);
-        assert_eq!(read(&host.request_headers()), None);
+        assert_eq!(read(&host.request_headers(), headers::SUBSET), None);
     }
 
     #[test]

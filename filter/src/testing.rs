@@ -168,6 +168,7 @@ struct Context {
     response_headers: Pairs,
     properties: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
     reply: Option<u32>,
+    reply_body: Vec<u8>,
     resumed: bool,
 }
 
@@ -303,6 +304,29 @@ impl FakeHost {
         self.contexts.borrow()[&context].reply
     }
 
+    /// The body of the answer that the filter gave itself.
+    pub(crate) fn reply_body_of(&self, context: u32) -> String {
+        String::from_utf8(self.contexts.borrow()[&context].reply_body.clone()).unwrap()
+    }
+
+    /// The body as the next filter gets it.
+    pub(crate) fn body_of(&self, context: u32) -> Vec<u8> {
+        self.contexts.borrow()[&context].body.clone()
+    }
+
+    /// The present chunk of the answer as the client gets it.
+    pub(crate) fn chunk_of(&self, context: u32) -> Vec<u8> {
+        self.contexts.borrow()[&context].response_body.clone()
+    }
+
+    /// A header of the answer as the client gets it.
+    pub(crate) fn response_header_of(&self, context: u32, name: &str) -> Option<String> {
+        let contexts = self.contexts.borrow();
+        let headers = &contexts[&context].response_headers;
+        let found = headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    }
+
     pub(crate) fn resumed(&self, context: u32) -> bool {
         self.contexts.borrow()[&context].resumed
     }
@@ -396,6 +420,38 @@ impl Host for FakeHost {
         .unwrap_or_default()
     }
 
+    fn replace_request_body(&self, length: usize, bytes: &[u8]) -> Result<(), Refused> {
+        self.with_context(|context| {
+            let length = length.min(context.body.len());
+            context.body.splice(..length, bytes.iter().copied());
+        })
+        .ok_or(BAD_ARGUMENT)
+    }
+
+    fn replace_response_body(&self, length: usize, bytes: &[u8]) -> Result<(), Refused> {
+        self.with_context(|context| {
+            let length = length.min(context.response_body.len());
+            context
+                .response_body
+                .splice(..length, bytes.iter().copied());
+        })
+        .ok_or(BAD_ARGUMENT)
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        self.with_context(|context| {
+            context.response_headers.retain(|(known, _)| known != name);
+            let pair = (name.to_owned(), value.to_vec());
+            context.response_headers.push(pair);
+        })
+        .ok_or(BAD_ARGUMENT)
+    }
+
+    fn remove_response_header(&self, name: &str) -> Result<(), Refused> {
+        self.with_context(|context| context.response_headers.retain(|(known, _)| known != name))
+            .ok_or(BAD_ARGUMENT)
+    }
+
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
         self.with_context(|context| {
             let headers = &context.response_headers;
@@ -416,11 +472,12 @@ impl Host for FakeHost {
         .ok_or(BAD_ARGUMENT)
     }
 
-    fn respond(&self, status: u32, _: &[(&str, &str)], _: &[u8]) -> Result<(), Refused> {
+    fn respond(&self, status: u32, _: &[(&str, &str)], body: &[u8]) -> Result<(), Refused> {
         self.with_context(|context| match context.reply {
             Some(_) => Err(BAD_ARGUMENT),
             None => {
                 context.reply = Some(status);
+                context.reply_body = body.to_vec();
                 Ok(())
             }
         })

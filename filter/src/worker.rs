@@ -6,6 +6,7 @@
 
 mod choice;
 mod feedback;
+mod models;
 mod policy;
 mod prefill;
 pub mod view;
@@ -18,7 +19,7 @@ use picker::{
 };
 use pool_state::slot::pool;
 
-pub use self::choice::Choice;
+pub use self::{choice::Choice, models::Fate};
 use self::{
     policy::PolicyCopy,
     prefill::Predictions,
@@ -27,7 +28,7 @@ use self::{
 use crate::{
     answer::Measured,
     body::ScanConfig,
-    config::{Config, Mode, PoolConfig},
+    config::{Config, Mode, ModelsConfig, PoolConfig},
     headers::{self, HeaderMap},
     hints::{HintConfig, Hints},
     host::{Host, QueueId},
@@ -50,6 +51,9 @@ const ALONE_MS: u64 = 5_000;
 pub struct Worker {
     mode: Mode,
     strict_model: bool,
+    models: ModelsConfig,
+    report_served: bool,
+    conformance_test: bool,
     scan: ScanConfig,
     hints: HintConfig,
     ledger: Ledger,
@@ -92,6 +96,8 @@ pub enum Routing {
     Saturated,
     /// No endpoint of its subset is there, and it may go nowhere else.
     NoneEligible,
+    /// Nothing is known of the pool, and then its policy lets no request through (FailClose).
+    NoEndpoint,
 }
 
 impl Worker {
@@ -111,6 +117,9 @@ impl Worker {
         Self {
             mode: config.mode,
             strict_model: config.strict_model,
+            models: config.models,
+            report_served: config.report_served,
+            conformance_test: config.conformance_test,
             scan: ScanConfig {
                 cap_bytes: config.cap_bytes,
                 prefix_max_bytes: config.picker.prefix.max_bytes as usize,
@@ -144,10 +153,17 @@ impl Worker {
         self.strict_model
     }
 
-    /// How bodies are scanned.
+    /// How a body is scanned whose model may be rewritten, or not.
     #[must_use]
-    pub const fn scan_config(&self) -> &ScanConfig {
-        &self.scan
+    pub const fn scan_config(&self, may_rewrite: bool) -> ScanConfig {
+        let mut scan = self.scan;
+        if may_rewrite {
+            scan.note_models = true;
+            if scan.cap_bytes < self.models.rewrite_bytes {
+                scan.cap_bytes = self.models.rewrite_bytes;
+            }
+        }
+        scan
     }
 
     /// The counters.
@@ -190,10 +206,11 @@ impl Worker {
         })
     }
 
-    /// The hints of a request for the pool at `index`.
+    /// The hints of a request for the pool at `index`, or for one that is not known yet.
     #[must_use]
-    pub fn hints(&self, headers: &HeaderMap, index: usize) -> Hints {
-        let name = self.pools.get(index).map(|pool| pool.config.name.as_str());
+    pub fn hints(&self, headers: &HeaderMap, index: Option<usize>) -> Hints {
+        let pool = index.and_then(|index| self.pools.get(index));
+        let name = pool.map(|pool| pool.config.name.as_str());
         self.hints.read(headers, name.unwrap_or_default())
     }
 
@@ -215,6 +232,7 @@ impl Worker {
         let routing = match listed(view.endpoints, &decision) {
             None if decision.reason() == Reason::Saturated => Routing::Saturated,
             None if decision.reason() == Reason::NoneEligible => Routing::NoneEligible,
+            None if pool.policy.fails_closed() => Routing::NoEndpoint,
             None => Routing::Fallback,
             Some((first, destination)) => {
                 pool.picker.dispatched(facts, first);

@@ -233,6 +233,30 @@ impl EnvoyConfig {
         self.set(at::HTTP_FILTERS, json!([router]))
     }
 
+    /// Turns the one filter into the pair, exactly as istiod would write it: no vm_id, no flag.
+    ///
+    /// # Errors
+    /// When the file has no filter.
+    pub fn pair(&mut self) -> Result<(), RigError> {
+        let pointer = format!("{}/typed_config/config", at::FILTER);
+        for (key, value) in [
+            ("vm_config/vm_id", json!("")),
+            ("allow_on_headers_stop_iteration", json!(null)),
+        ] {
+            self.set(&format!("{pointer}/{key}"), value)?;
+        }
+        let mut filter = |name: &str, mode: &str| {
+            self.change_plugin(|plugin| plugin["mode"] = json!(mode))?;
+            self.set(&format!("{}/name", at::FILTER), json!(name))?;
+            self.set(&format!("{pointer}/name"), json!(name))?;
+            Ok::<_, RigError>(self.get(at::FILTER)?.clone())
+        };
+        let first = filter("default.zerohop-first", "pair_first")?;
+        let second = filter("default.zerohop-second", "pair_second")?;
+        let router = self.get(&format!("{}/1", at::HTTP_FILTERS))?.clone();
+        self.set(at::HTTP_FILTERS, json!([first, second, router]))
+    }
+
     /// Adds the response headers by which the tests see who answered.
     ///
     /// # Errors

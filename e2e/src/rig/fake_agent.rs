@@ -20,7 +20,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use pool_state::proto::{self, agent_message::Message as Said};
+use pool_state::{
+    convert::policy_to_proto,
+    policy::Policy,
+    proto::{self, agent_message::Message as Said},
+};
 use prost::Message;
 use tokio::{
     net::TcpListener,
@@ -60,6 +64,7 @@ struct View {
     epoch: u64,
     sequence: u64,
     endpoints: Vec<proto::Endpoint>,
+    policies: Vec<proto::Policy>,
     manner: Manner,
 }
 
@@ -126,6 +131,11 @@ impl FakeAgent {
     /// Changes its manner.
     pub fn behave(&self, manner: Manner) {
         lock(&self.view).manner = manner;
+    }
+
+    /// Changes the policies that it sends beside its view.
+    pub fn decide(&self, policies: &[Policy]) {
+        lock(&self.view).policies = policies.iter().map(policy_to_proto).collect();
     }
 
     /// Changes its view: each endpoint with its waiting queue.
@@ -263,7 +273,13 @@ fn next(view: &Mutex<View>, said: u64) -> (Vec<Bytes>, bool) {
     let version = (view.agent_id, view.epoch, view.sequence);
     let honest = frame(&snapshot(version, view.endpoints.clone()).encode_to_vec());
     match &view.manner {
-        Manner::Honest => (vec![honest], false),
+        Manner::Honest => {
+            let policies = view.policies.iter().map(|policy| proto::AgentMessage {
+                message: Some(Said::Policy(policy.clone())),
+            });
+            let policies = policies.map(|policy| frame(&policy.encode_to_vec()));
+            ([honest].into_iter().chain(policies).collect(), false)
+        }
         Manner::HangsUp => (vec![honest], true),
         Manner::Silent => (Vec::new(), false),
         Manner::Trickle => {

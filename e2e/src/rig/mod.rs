@@ -37,6 +37,6 @@ pub use envoy::Envoy;
 pub use error::RigError;
 pub use eventually::eventually;
 pub use fake_agent::{FakeAgent, Manner};
-pub use pod::{Answer, Pod};
+pub use pod::{Answer, Pod, words};
 pub use setup::{Rig, RigOptions, base_config, discovering_config};
 pub use simulated::Simulated;

@@ -1,7 +1,7 @@
 //! Limits of the body scan.
 
 /// How much of a body is read and how its prompt is cut into prefix blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScanConfig {
     /// Bytes of the body that are looked at, at most. The scan decides when one more arrives, so
     /// the connection's buffer limit must lie above it.

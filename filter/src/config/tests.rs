@@ -12,7 +12,10 @@ const GOOD: &str = r#"{
     "picker": {"policy": "round_robin", "weights": {"queue": 1}},
     "session": {"header": "X-Session-Id", "cookie": "sid", "body_user": true},
     "trust_subset_header": true,
-    "strict_model": true
+    "strict_model": true,
+    "models": {"unknown": "refuse", "list": true, "route": true, "trust_headers": true, "rewrite_bytes": 70000},
+    "report_served": true,
+    "conformance_test": true
 }"#;
 
 #[test]
@@ -42,6 +45,15 @@ fn a_complete_configuration_is_read() {
     };
     assert_eq!(config.session, session);
     assert!(config.trust_subset_header);
+    let models = ModelsConfig {
+        refuse_unknown: true,
+        list: true,
+        route: true,
+        trust_headers: true,
+        rewrite_bytes: 70_000,
+    };
+    assert_eq!(config.models, models);
+    assert!(config.report_served && config.conformance_test);
     assert_eq!(config.picker.policy.as_str(), "round_robin");
 }
 
@@ -56,6 +68,10 @@ fn what_is_not_written_has_a_default() {
     assert!(!config.strict_model);
     assert_eq!(config.session, SessionConfig::default());
     assert!(!config.trust_subset_header);
+    assert_eq!(config.models, ModelsConfig::default());
+    let models = config.models;
+    assert!(!models.refuse_unknown && !models.list && !models.route && !models.trust_headers);
+    assert!(!config.report_served && !config.conformance_test);
 }
 
 #[test]
@@ -122,6 +138,9 @@ fn bad_configurations() -> Vec<(String, Vec<&'static str>)> {
         (with(r#""body": {"cap": 1}"#), vec!["body.cap: unknown field; known fields are cap_bytes"]),
         (with(r#""strict_model": "yes""#), vec!["strict_model: must be true or false, got \"yes\""]),
         (with(r#""trust_subset_header": 1"#), vec!["trust_subset_header: must be true or false, got 1"]),
+        (with(r#""models": true"#), vec!["models: must be an object, got true"]),
+        (with(r#""models": {"unknown": "404", "list": 1, "rewrite_bytes": 0, "rout": true}"#), vec!["models.unknown: must be one of pass, refuse, got \"404\"", "models.list: must be true or false", "models.rewrite_bytes: must be a whole number in 1..=33554432, got 0", "models.rout: unknown field; known fields are unknown, list, route, trust_headers, rewrite_bytes"]),
+        (with(r#""report_served": "yes", "conformance_test": 1"#), vec!["report_served: must be true or false", "conformance_test: must be true or false"]),
         (with(r#""session": "x-session-id""#), vec!["session: must be an object, got \"x-session-id\""]),
         (with(r#""session": {}"#), vec!["session: names nothing; give header, cookie or body_user"]),
         (with(r#""session": {"header": "", "cookie": 7}"#), vec!["session.header: must be the name of a header", "session.cookie: must be the name of a cookie", "got 7"]),

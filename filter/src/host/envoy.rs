@@ -61,6 +61,22 @@ impl Host for EnvoyHost {
         abi::buffer(Buffer::ResponseBody, start, length)
     }
 
+    fn replace_request_body(&self, length: usize, bytes: &[u8]) -> Result<(), Refused> {
+        abi::replace_begin(Buffer::RequestBody, length, bytes)
+    }
+
+    fn replace_response_body(&self, length: usize, bytes: &[u8]) -> Result<(), Refused> {
+        abi::replace_begin(Buffer::ResponseBody, length, bytes)
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        abi::replace_header(Map::ResponseHeaders, name, value)
+    }
+
+    fn remove_response_header(&self, name: &str) -> Result<(), Refused> {
+        abi::remove_header(Map::ResponseHeaders, name)
+    }
+
     fn response_header(&self, name: &str) -> Option<Vec<u8>> {
         abi::header(Map::ResponseHeaders, name)
     }

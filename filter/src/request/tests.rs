@@ -10,6 +10,8 @@ use crate::{
     testing::{FakeEnvoy, FakeHost},
 };
 
+mod models;
+
 const BODY: &[u8] = br#"{"model":"llama","prompt":"hello"}"#;
 
 struct Rig {

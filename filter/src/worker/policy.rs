@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct PolicyCopy {
     seen: Option<u64>,
     policy: Option<PolicyView>,
+    /// Whether any rule changes a model's name.
+    rewrites: bool,
 }
 
 impl PolicyCopy {
@@ -35,9 +37,24 @@ impl PolicyCopy {
         self.seen = version;
         let read = policy::decode(&host.shared(&keys.policy).value)?;
         if read.pool() == pool {
+            self.rewrites = read.rules().any(|rule| rule.targets().next().is_some());
             self.policy = Some(read);
         }
         Ok(())
+    }
+}
+
+impl PolicyCopy {
+    /// Whether any request may have to be rewritten.
+    pub(super) const fn rewrites(&self) -> bool {
+        self.rewrites
+    }
+
+    /// Whether requests are refused while nothing is known of the pool.
+    pub(super) fn fails_closed(&self) -> bool {
+        self.policy
+            .as_ref()
+            .is_some_and(|policy| !policy.fail_open())
     }
 }
 

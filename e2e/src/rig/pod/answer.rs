@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_stream::StreamExt;
 use xxhash_rust::xxh64::Xxh64;
@@ -34,6 +35,12 @@ pub enum Answer {
         chunks: u32,
         /// Time between them.
         gap: Duration,
+    },
+    /// As an engine: says which model it was asked for, as a document or as events, as the request
+    /// wants it, in pieces of so many bytes.
+    Speak {
+        /// Bytes of a piece.
+        piece: usize,
     },
 }
 
@@ -86,7 +93,14 @@ pub(super) async fn respond(
         }
         _ => {
             shared.requests.fetch_add(1, Ordering::Relaxed);
-            let recorded = read(request).await?;
+            let speaks = matches!(behaviour.answer, Answer::Speak { .. });
+            let (mut recorded, body) = read(request, speaks).await?;
+            if let Answer::Speak { piece } = behaviour.answer {
+                let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+                recorded.model = body.get("model").and_then(Value::as_str).map(str::to_owned);
+                lock(&shared.recorded).push(recorded);
+                return Ok(speech(&body, piece));
+            }
             let echo = format!(
                 r#"{{"bytes":{},"digest":"{:016x}"}}"#,
                 recorded.bytes, recorded.digest
@@ -120,6 +134,8 @@ async fn act(
         Answer::Hang => std::future::pending().await,
         Answer::Cut => return Err(Unanswered::Cut),
         Answer::Stream { chunks, gap } => return Ok(events(*chunks, *gap)),
+        // Of scrapes: there is no request to speak about.
+        Answer::Speak { .. } => 200,
     };
     let mut response = Response::new(Full::new(Bytes::from(text)).boxed_unsync());
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
@@ -146,24 +162,83 @@ fn events(chunks: u32, gap: Duration) -> Response<Body> {
     response
 }
 
-async fn read(request: Request<Incoming>) -> Result<Recorded, hyper::Error> {
+/// What an engine says to `request`; the words look like a model's name themselves.
+#[must_use]
+pub fn words(request: &Value, model: &str) -> String {
+    let text = r#"{"model":"words"},"model":"words""#;
+    let document =
+        json!({"id": "x", "model": model, "choices": [{"text": text, "model": "inner"}]});
+    let of_response = json!({"type": "response.created", "response": {"model": model}});
+    let of_message = json!({"type": "message_start", "message": {"role": "a", "model": model}});
+    if is_streamed(request) {
+        let events = [document.clone(), of_response, of_message, document];
+        let events = events.map(|event| format!("data: {event}\n\n"));
+        format!("{}data: [DONE]\n\n", events.concat())
+    } else {
+        document.to_string()
+    }
+}
+
+fn is_streamed(request: &Value) -> bool {
+    request.get("stream") == Some(&Value::Bool(true))
+}
+
+fn speech(request: &Value, piece: usize) -> Response<Body> {
+    let text = Bytes::from(words(
+        request,
+        request
+            .get("model")
+            .and_then(Value::as_str)
+            .unwrap_or_default(),
+    ));
+    let length = text.len();
+    let pieces = (0..length).step_by(piece.max(1)).map(move |start| {
+        let end = start.saturating_add(piece).min(length);
+        text.slice(start..end)
+    });
+    let frames = tokio_stream::iter(pieces).then(|piece| async move {
+        // So that pieces do not travel together.
+        tokio::task::yield_now().await;
+        Ok(Frame::data(piece))
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let streamed = is_streamed(request);
+    let media_type = if streamed {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(media_type));
+    if !streamed {
+        headers.insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    response
+}
+
+async fn read(request: Request<Incoming>, keep: bool) -> Result<(Recorded, Vec<u8>), hyper::Error> {
+    let mut kept = Vec::new();
     let (head, mut body) = request.into_parts();
     let mut hash = Xxh64::new(0);
     let mut recorded = Recorded {
         head,
         bytes: 0,
         digest: 0,
+        model: None,
         trailers: 0,
     };
     while let Some(frame) = body.frame().await {
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
             hash.update(data);
+            if keep {
+                kept.extend_from_slice(data);
+            }
             recorded.bytes += data.len() as u64;
         } else if let Some(trailers) = frame.trailers_ref() {
             recorded.trailers = trailers.len();
         }
     }
     recorded.digest = hash.digest();
-    Ok(recorded)
+    Ok((recorded, kept))
 }

@@ -26,7 +26,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-pub use answer::Answer;
+pub use answer::{Answer, words};
 pub use metrics::PodMetrics;
 pub use record::Recorded;
 

@@ -11,6 +11,8 @@ pub struct Recorded {
     pub bytes: u64,
     /// xxh64 of the body with seed 0.
     pub digest: u64,
+    /// The model that the body names, read as an engine does; only of a pod that speaks.
+    pub model: Option<String>,
     /// How many trailer fields followed.
     pub trailers: usize,
 }
