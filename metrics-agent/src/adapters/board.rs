@@ -18,6 +18,10 @@ use crate::{
 /// within a second, and requests that were drawn before are on their way.
 const DRAWN_LATELY: Duration = Duration::from_secs(5);
 
+/// After this time what pods have not told is taken for what they have not: one that never lists its
+/// models must not keep a pool without a policy.
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
+
 /// The state of all pools with a declaration.
 #[derive(Debug)]
 pub struct Board {
@@ -29,6 +33,9 @@ pub struct Board {
 
 #[derive(Debug)]
 struct PoolBoard {
+    since: Instant,
+    /// Whether its pods were told once.
+    followed: bool,
     wanted: Arc<PoolAdapters>,
     /// Every adapter that was declared present since the start of the process.
     ours: BTreeSet<Arc<str>>,
@@ -82,6 +89,8 @@ impl Board {
             let board = pools
                 .entry(Arc::clone(&wanted.pool))
                 .or_insert_with(|| PoolBoard {
+                    since: Instant::now(),
+                    followed: false,
                     wanted: Arc::clone(&wanted),
                     ours: BTreeSet::new(),
                     drawn: BTreeMap::new(),
@@ -106,7 +115,8 @@ impl Board {
         let Some(board) = pools.get_mut(pool) else {
             return;
         };
-        let mut changed = false;
+        let mut changed = !board.followed;
+        board.followed = true;
         board.pods.retain(|target, _| {
             let stays = pods.iter().any(|pod| pod.target == *target);
             changed |= !stays;
@@ -219,13 +229,18 @@ impl Board {
         !self.declared.borrow().is_empty()
     }
 
-    /// Whether every ready pod of a pool has listed its adapters since this process started, so that
-    /// [`Board::is_ready`] knows what it says.
+    /// Whether it is known of every pod what it has, so that [`Board::is_ready`] knows what it says;
+    /// or a pool has had the time for that.
     #[must_use]
     pub fn is_settled(&self, pool: &str) -> bool {
         self.pools().get(pool).is_none_or(|board| {
-            let mut ready = board.pods.values().filter(|pod| pod.pod.ready);
-            !board.pods.is_empty() && ready.all(|pod| pod.listed.is_some())
+            let told = |pod: &PodBoard| match &pod.listed {
+                Some(_) => true,
+                // One that was never scraped may have anything; one that is not well gets nothing.
+                None => !pod.pod.ready && pod.pod.life != 0,
+            };
+            let all_told = board.followed && board.pods.values().all(told);
+            all_told || board.since.elapsed() >= SETTLES_WITHIN
         })
     }
 

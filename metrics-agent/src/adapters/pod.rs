@@ -47,9 +47,9 @@ impl Keeper {
         };
         let mut entropy = seeded();
         let mut failures = 0_u32;
-        let mut changes = self.board.subscribe();
+        let mut declared = self.board.declared();
         loop {
-            changes.mark_unchanged();
+            declared.mark_unchanged();
             let pause = match self.round(&list).await {
                 Ok(true) => {
                     failures = 0;
@@ -75,8 +75,7 @@ impl Keeper {
                 sleep(pause).await;
             } else {
                 // A new declaration is taken at once.
-                drop(timeout(pause, changes.changed()).await);
-                sleep(UNREADY / 4).await;
+                drop(timeout(pause, declared.changed()).await);
             }
         }
     }

@@ -371,3 +371,20 @@ async fn a_pod_that_joins_or_restarts_gets_no_requests_before_it_has_its_adapter
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(rig.published(), [old.address]);
 }
+
+#[tokio::test]
+async fn a_pool_is_settled_when_every_pod_has_told_what_it_has() {
+    let server = Server::start(with(&["v1"])).await;
+    let rig = Rig::start(&[&server]);
+    let settled = || rig.hub.adapters.is_settled("p");
+    assert!(settled(), "nothing is declared");
+    rig.declare(&["v1"], &[]);
+    assert!(!settled());
+    eventually("it is settled", settled).await;
+    assert!(rig.is_ready("v1") && server.asked().is_empty());
+    // Without pods there is nothing to wait for.
+    rig.hub.adapters.declare(&[]);
+    rig.members(&[]);
+    rig.declare(&["v1"], &[]);
+    eventually("it is settled", settled).await;
+}

@@ -110,8 +110,8 @@ impl Catalogue {
         Some(Arc::clone(&self.published))
     }
 
-    /// The policy with the weights of what is ready, and with the models that the pool's endpoints say they serve. Names that cannot be
-    /// are left out: an engine is no reason to lose a policy.
+    /// The policy with the weights of what is ready, and with the models that the pool's endpoints
+    /// say they serve. Names that cannot be are left out: an engine is no reason to lose a policy.
     fn as_served(&self, pool: &str, policy: &Policy, board: &Board) -> Policy {
         let targets = self.members.get(pool).into_iter().flatten();
         let mut lists: Vec<&Arc<ModelList>> = targets
