@@ -11,13 +11,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use e2e::rig::{
-    Agent, AgentConfig, Client, Envoy, Load, LoadReport, Protocol, RequestSpec, discovering_config,
-    eventually,
+    Agent, AgentConfig, Client, Envoy, Load, LoadReport, Protocol, RequestSpec, config::at,
+    discovering_config, eventually,
 };
 use model_sim::{
     engine::EngineConfig,
     server::{Instance, InstanceConfig},
 };
+use serde_json::json;
 use tokio::{task::JoinHandle, time::sleep};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -31,9 +32,13 @@ struct Set {
 }
 
 async fn pod() -> Instance {
+    pod_that_loads_in(Duration::from_millis(500)).await
+}
+
+async fn pod_that_loads_in(lora_registration: Duration) -> Instance {
     let config = InstanceConfig {
         model: "tiny".to_owned(),
-        lora_registration: Duration::from_millis(500),
+        lora_registration,
         engine: EngineConfig {
             max_loras: 4,
             ..EngineConfig::default()
@@ -139,6 +144,119 @@ async fn a_new_adapter_takes_the_place_of_the_old_one_while_others_are_served() 
         .unwrap();
     set.answers("v2", 200).await;
     set.answers("v1", 404).await;
+    let report = load.await.unwrap();
+    assert!(report.failures().is_empty(), "{:#?}", report.failures());
+}
+
+/// A pool of these pods, and "chat" rewritten to the first and the second version by these weights.
+fn resources(pods: &[Instance], weights: [u32; 2]) -> String {
+    let targets: String = ["v1", "v2"]
+        .iter()
+        .zip(weights)
+        .filter(|(_, weight)| *weight > 0)
+        .map(|(name, weight)| format!("\n    - {{modelRewrite: {name}, weight: {weight}}}"))
+        .collect();
+    let endpoints: String = pods
+        .iter()
+        .map(|pod| {
+            let (ip, port) = (pod.address().ip(), pod.address().port());
+            format!(
+                "\n  - {{name: pod-{port}, address: {ip}, ports: [{port}], labels: {{app: x}}}}"
+            )
+        })
+        .collect();
+    format!(
+        "
+apiVersion: inference.networking.k8s.io/v1
+kind: InferencePool
+metadata: {{name: pool}}
+spec:
+  selector: {{matchLabels: {{app: x}}}}
+  targetPorts: [{{number: 8000}}]
+---
+apiVersion: zerohop.dev/v1alpha1
+kind: EndpointList
+metadata: {{name: pods}}
+spec:
+  endpoints:{endpoints}
+---
+apiVersion: llm-d.ai/v1alpha2
+kind: InferenceModelRewrite
+metadata: {{name: chat}}
+spec:
+  poolRef: {{name: pool}}
+  rules:
+  - matches: [{{model: {{type: Exact, value: chat}}}}]
+    targets:{targets}
+"
+    )
+}
+
+/// The pods on which an adapter has served since they were started.
+async fn served(pods: &[Instance], adapter: &str) -> usize {
+    let mut count = 0;
+    for pod in pods {
+        let client = Client::new(pod.address(), Protocol::Http1);
+        let page = client
+            .send(RequestSpec::get("/metrics"))
+            .await
+            .unwrap()
+            .text();
+        let mut lines = page
+            .lines()
+            .filter(|line| line.starts_with("vllm:lora_requests_info"));
+        count += usize::from(lines.any(|line| line.contains(adapter)));
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_move_when_every_pod_is_ready_and_no_request_meets_a_pod_that_is_not() {
+    const POOL: &str = "default/pool";
+    // The second pod has the new version seconds after the first.
+    let pods = [
+        pod_that_loads_in(Duration::from_millis(100)).await,
+        pod_that_loads_in(Duration::from_secs(2)).await,
+    ];
+    let mut config = AgentConfig::of_resources(&resources(&pods, [100, 0]));
+    config.adapters_on = POOL.to_owned();
+    config.adapters = vec![("v1".to_owned(), format!("{FOLDER}/v1"))];
+    let agent = Agent::start(config).await.unwrap();
+    let mut config = discovering_config(agent.config().grpc).unwrap();
+    let service = format!("{}/eds_cluster_config/service_name", at::MODEL_SERVERS);
+    config.set(&service, json!(POOL)).unwrap();
+    config
+        .change_plugin(|plugin| plugin["pools"] = json!([{"name": POOL}]))
+        .unwrap();
+    let envoy = Envoy::start(config, 2).await.unwrap();
+    let client = Client::new(envoy.address(), Protocol::Http1);
+    let mut set = Set {
+        pods: pods.into(),
+        agent,
+        client,
+        envoy,
+    };
+    set.answers("chat", 200).await;
+    assert!(served(&set.pods, "v1").await > 0);
+
+    let load = set.load("chat", 20);
+    // All weight moves to a version that no pod has: the old one serves on.
+    set.agent.apply(&resources(&set.pods, [0, 100])).unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(served(&set.pods, "v2").await, 0);
+    // The new one beside the old one: drawn when both pods have it.
+    set.agent.declare_adapters(FOLDER, &["v1", "v2"]).unwrap();
+    sleep(Duration::from_millis(1_300)).await;
+    assert_eq!(served(&set.pods, "v2").await, 0, "one of two pods has it");
+    eventually("the new version serves", SOON, || async {
+        served(&set.pods, "v2").await > 0
+    })
+    .await
+    .unwrap();
+    // The old one goes.
+    set.agent.declare_adapters(FOLDER, &["v2"]).unwrap();
+    set.answers("v1", 404).await;
+    set.answers("chat", 200).await;
     let report = load.await.unwrap();
     assert!(report.failures().is_empty(), "{:#?}", report.failures());
 }

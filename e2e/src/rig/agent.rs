@@ -25,8 +25,12 @@ pub struct AgentConfig {
     pub interval_ms: u64,
     /// Pools by name, with their endpoints.
     pub pools: Vec<(String, Vec<SocketAddr>)>,
-    /// Adapters to roll out on the pool "default": name and source.
+    /// The pool on which adapters are rolled out.
+    pub adapters_on: String,
+    /// Those adapters: name and source.
     pub adapters: Vec<(String, String)>,
+    /// Resources of the inference APIs, as YAML documents.
+    pub resources: Option<String>,
 }
 
 impl AgentConfig {
@@ -38,7 +42,19 @@ impl AgentConfig {
             admin: free_address(),
             interval_ms: 200,
             pools: vec![("default".to_owned(), endpoints)],
+            adapters_on: "default".to_owned(),
             adapters: Vec::new(),
+            resources: None,
+        }
+    }
+
+    /// No pools but those of `resources`.
+    #[must_use]
+    pub fn of_resources(resources: &str) -> Self {
+        Self {
+            pools: Vec::new(),
+            resources: Some(resources.to_owned()),
+            ..Self::new(Vec::new())
         }
     }
 
@@ -61,7 +77,8 @@ impl AgentConfig {
             }
         }
         if !self.adapters.is_empty() {
-            text.push_str("adapters:\n- pool: default\n  present:\n");
+            let pool = &self.adapters_on;
+            writeln!(text, "adapters:\n- pool: {pool}\n  present:").ok();
         }
         for (name, source) in &self.adapters {
             writeln!(text, "  - {{name: \"{name}\", source: \"{source}\"}}").ok();
@@ -76,6 +93,7 @@ pub struct Agent {
     config: AgentConfig,
     process: Process,
     scratch: Scratch,
+    resources: Scratch,
 }
 
 impl Agent {
@@ -84,12 +102,13 @@ impl Agent {
     /// # Errors
     /// When it does not come up; the error carries the end of its log.
     pub async fn start(config: AgentConfig) -> Result<Self, RigError> {
-        let scratch = Scratch::new()?;
-        let process = launch(&config, &scratch)?;
+        let (scratch, resources) = (Scratch::new()?, Scratch::new()?);
+        let process = launch(&config, &scratch, &resources)?;
         let mut agent = Self {
             config,
             process,
             scratch,
+            resources,
         };
         agent.wait_ready().await?;
         Ok(agent)
@@ -134,7 +153,7 @@ impl Agent {
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<(), RigError> {
         self.process.kill();
-        self.process = launch(&self.config, &self.scratch)?;
+        self.process = launch(&self.config, &self.scratch, &self.resources)?;
         self.wait_ready().await
     }
 
@@ -149,7 +168,16 @@ impl Agent {
             .map(|_| ())
     }
 
-    /// Declares the adapters of the pool "default" by name, each with its source in `folder`.
+    /// Rewrites its resources, which it watches.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn apply(&mut self, resources: &str) -> Result<(), RigError> {
+        self.config.resources = Some(resources.to_owned());
+        self.resources.write("all.yaml", resources).map(|_| ())
+    }
+
+    /// Declares the adapters to roll out by name, each with its source in `folder`.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -183,12 +211,23 @@ impl Agent {
     }
 }
 
-fn launch(config: &AgentConfig, scratch: &Scratch) -> Result<Process, RigError> {
+fn launch(
+    config: &AgentConfig,
+    scratch: &Scratch,
+    resources: &Scratch,
+) -> Result<Process, RigError> {
     let file = scratch.write("agent.yaml", &config.yaml())?;
+    let file = file.to_string_lossy();
+    let mut arguments = vec!["run", "--config", &file];
+    let directory = resources.path().to_string_lossy();
+    if let Some(text) = &config.resources {
+        resources.write("all.yaml", text)?;
+        arguments.extend(["--resources", &directory]);
+    }
     Process::start(
         "zerohop-agent",
         &artifacts::agent()?,
-        ["run", "--config", &file.to_string_lossy()],
+        arguments,
         &[],
         &scratch.path().join("agent.log"),
     )

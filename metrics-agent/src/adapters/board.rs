@@ -47,7 +47,7 @@ struct PoolBoard {
 #[derive(Debug)]
 struct PodBoard {
     pod: Pod,
-    /// What it listed last; `None` before the first answer.
+    /// The models that it listed last, adapters or not; `None` before the first answer.
     listed: Option<Vec<Arc<str>>>,
 }
 
@@ -141,7 +141,7 @@ impl Board {
     }
 
     /// Takes what a pod listed.
-    pub(super) fn listed(&self, pool: &str, target: TargetId, adapters: Vec<Arc<str>>) {
+    pub(super) fn listed(&self, pool: &str, target: TargetId, models: Vec<Arc<str>>) {
         let mut pools = self.pools();
         let Some(pod) = pools
             .get_mut(pool)
@@ -149,11 +149,11 @@ impl Board {
         else {
             return;
         };
-        let adapters = Some(adapters);
-        if pod.listed == adapters {
+        let models = Some(models);
+        if pod.listed == models {
             return;
         }
-        pod.listed = adapters;
+        pod.listed = models;
         drop(pools);
         self.changed();
     }
@@ -198,29 +198,32 @@ impl Board {
         }
     }
 
-    /// Whether requests of a pool may be rewritten to `name`: it is no adapter that was ever declared,
-    /// or at least the declared share of the pool's ready pods lists it. Pods that wait for their
-    /// adapters do not count, as they get no requests.
+    /// Whether requests of a pool may be rewritten to `name`. An adapter that was ever declared must be
+    /// listed by at least the declared share of the pool's ready pods, any other model by one of them.
+    /// Pods that wait for their adapters do not count, as they get no requests.
     #[must_use]
     pub fn is_ready(&self, pool: &str, name: &str) -> bool {
         let pools = self.pools();
         let Some(board) = pools.get(pool) else {
             return true;
         };
-        let declared =
-            board.ours.contains(name) || board.wanted.absent.iter().any(|absent| **absent == *name);
-        if !declared {
-            return true;
-        }
-        let (mut ready, mut having) = (0_u32, 0_u32);
+        let (mut ready, mut told, mut having) = (0_u32, 0_u32, 0_u32);
         for pod in board.pods.values() {
             if pod.pod.ready && !pod.pod.held {
                 ready += 1;
+                told += u32::from(pod.listed.is_some());
                 let mut listed = pod.listed.iter().flatten();
-                having += u32::from(listed.any(|adapter| **adapter == *name));
+                having += u32::from(listed.any(|model| **model == *name));
             }
         }
-        having > 0 && f64::from(having) >= board.wanted.ready_share * f64::from(ready)
+        let mut absent = board.wanted.absent.iter();
+        let declared = board.ours.contains(name) || absent.any(|absent| **absent == *name);
+        if declared {
+            having > 0 && f64::from(having) >= board.wanted.ready_share * f64::from(ready)
+        } else {
+            // Where no pod tells what it has, nothing speaks against it.
+            having > 0 || told == 0
+        }
     }
 
     /// Whether adapters are declared for any pool.

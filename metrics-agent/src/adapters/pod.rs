@@ -93,9 +93,11 @@ impl Keeper {
                 return Ok(false);
             }
             let models = self.lists.models(list).await;
-            let listed = models.map_err(|error| error.to_string())?.adapters;
-            let step = next_step(&orders.wanted, &orders.ours, &orders.in_use, &listed);
-            self.board.listed(&self.pool, self.target, listed);
+            let models = models.map_err(|error| error.to_string())?;
+            let adapters = &models.adapters;
+            let step = next_step(&orders.wanted, &orders.ours, &orders.in_use, adapters);
+            let names = models.listed.into_iter().map(|(name, _)| name);
+            self.board.listed(&self.pool, self.target, names.collect());
             let Some(step) = step else { return Ok(true) };
             // The list decides, not what the engine answered: a step that was not needed any more is
             // an error in its words.

@@ -252,6 +252,7 @@ async fn new_adapters_are_loaded_before_old_ones_are_unloaded_and_foreign_ones_s
     assert!(!rig.is_ready("v1"));
     assert!(rig.is_ready("base") && rig.is_ready("foreign"), "not ours");
     eventually("v1 is ready", || rig.is_ready("v1")).await;
+    assert!(rig.is_ready("base") && rig.is_ready("foreign") && !rig.is_ready("nowhere"));
     rig.declare(&["v2"], &[]);
     for server in &servers {
         eventually("v2 in place of v1", || {

@@ -7,12 +7,25 @@ use pool_state::policy::{ModelRule, PolicyParts, Target};
 
 /// The policy as gateways shall have it: in every rule, targets that are not `ready` weigh nothing.
 ///
-/// A rule without any ready target stays as it is, because every other answer is as wrong. Where the
+/// A rule without any ready target keeps the targets that it had in the policy `before`, as far as those
+/// are ready; where there are none it stays as it is, because every other answer is as wrong. Where the
 /// ready ones weigh nothing, each gets the same share: an old target that serves is better than a new
 /// one that does not yet.
 #[must_use]
-pub fn effective(mut policy: PolicyParts, ready: impl Fn(&str) -> bool) -> PolicyParts {
+pub fn effective(
+    mut policy: PolicyParts,
+    before: Option<&PolicyParts>,
+    ready: impl Fn(&str) -> bool,
+) -> PolicyParts {
+    let any_ready = |rule: &ModelRule| rule.targets.iter().any(|target| ready(&target.model));
     for rule in &mut policy.rules {
+        if !rule.targets.is_empty() && !any_ready(rule) {
+            let mut rules = before.iter().flat_map(|before| &before.rules);
+            let old = rules.find(|old| old.model == rule.model && any_ready(old));
+            if let Some(old) = old {
+                rule.targets.clone_from(&old.targets);
+            }
+        }
         hold_back(rule, &ready);
     }
     policy
@@ -100,7 +113,7 @@ mod tests {
     }
 
     fn weights(targets: &[(&str, Option<u32>)], ready: &[&str]) -> Vec<Option<u32>> {
-        let policy = effective(policy(targets), |name| ready.contains(&name));
+        let policy = effective(policy(targets), None, |name| ready.contains(&name));
         let targets = policy.rules[0].targets.iter();
         targets.map(|target| target.weight).collect()
     }
@@ -134,6 +147,27 @@ mod tests {
         let split = [("v1", Some(90)), ("v2", None)];
         assert_eq!(weights(&split, &[]), [Some(90), None]);
         assert_eq!(weights(&[], &[]), []);
+    }
+
+    #[test]
+    fn a_rule_keeps_its_targets_until_one_of_the_new_ones_is_ready() {
+        let (old, new) = (
+            policy(&[("v1", None)]),
+            policy(&[("v2", None), ("v3", None)]),
+        );
+        let after = |ready: &[&str]| {
+            let policy = effective(new.clone(), Some(&old), |name| ready.contains(&name));
+            let targets = policy.rules[0].targets.iter();
+            let weights = targets.map(|target| (target.model.clone(), target.weight));
+            weights.collect::<Vec<_>>()
+        };
+        let weighs = |name: &str, weight| (name.to_owned(), weight);
+        assert_eq!(after(&["v1"]), [weighs("v1", None)]);
+        assert_eq!(
+            after(&["v1", "v2"]),
+            [weighs("v2", Some(1)), weighs("v3", Some(0))]
+        );
+        assert_eq!(after(&[]), [weighs("v2", None), weighs("v3", None)]);
     }
 
     #[test]

@@ -132,7 +132,8 @@ impl Catalogue {
             models,
             ..policy.parts().clone()
         };
-        let parts = adapters::effective(parts, |name| board.is_ready(pool, name));
+        let before = self.published.get(pool).map(|held| held.policy.parts());
+        let parts = adapters::effective(parts, before, |name| board.is_ready(pool, name));
         Policy::new(parts).unwrap_or_else(|error| {
             warn!(pool, %error, "the models that endpoints list are left out");
             policy.clone()
