@@ -15,7 +15,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm test-kubernetes bench bench-filter bench-pick bench-prefix bench-agent bench-freshness bench-envoy bench-routing clean
+	test-vllm bench bench-filter bench-pick bench-prefix bench-rewrite bench-agent bench-freshness bench-envoy bench-routing clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,12 +37,12 @@ wasm-chaos: setup ## Build the filter that panics on demand, for tests
 	@mkdir -p $(dir $(CHAOS_WASM)) && cp $(WASM) $(CHAOS_WASM)
 
 agent: ## Build the agent as it ships
-	$(CARGO) build --locked --release -p metrics-agent --features kubernetes
+	$(CARGO) build --locked --release -p metrics-agent
 
 test: test-unit test-wasm test-e2e ## Run every test
 
 test-unit: ## Run the tests that need no Envoy
-	$(CARGO) test --locked --workspace --exclude e2e --features metrics-agent/kubernetes
+	$(CARGO) test --locked --workspace --exclude e2e
 
 test-wasm: ## Run the pure crates' tests in V8
 	scripts/test-wasm.sh
@@ -76,13 +76,7 @@ test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --test vllm -- --ignored --test-threads=1
 
-test-kubernetes: wasm ## Run the Kubernetes source and deploy/ against a real API server (builds it, needs Go)
-	scripts/get-kubernetes.sh
-	$(CARGO) build --locked -p metrics-agent --features kubernetes
-	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
-		$(CARGO) test --locked -p e2e --features kubernetes --test kubernetes -- --ignored --test-threads=1
-
-bench: bench-filter bench-pick bench-prefix bench-agent bench-freshness ## Run all benches; figures go to target/bench
+bench: bench-filter bench-pick bench-prefix bench-rewrite bench-agent bench-freshness ## Run all benches; figures go to target/bench
 
 bench-filter: wasm ## CPU per request that the filter adds, beside ext_proc
 	$(CARGO) build --locked --release -p e2e --bin bench-filter
@@ -93,6 +87,10 @@ bench-pick: ## One pick in V8, at 10, 100 and 1,000 endpoints
 
 bench-prefix: ## Memory and time of the prefix index
 	scripts/bench-prefix.sh
+
+bench-rewrite: wasm ## CPU per request that rewriting a model adds
+	$(CARGO) build --locked --release -p e2e --bin bench-rewrite
+	$(TARGET_DIR)/release/bench-rewrite
 
 bench-agent: ## The agent with 100 endpoints at 200 ms and 50 ms
 	$(CARGO) bench --locked -p metrics-agent --bench agent

@@ -12,7 +12,6 @@
 mod abi;
 pub mod agent_stream;
 pub mod answer;
-pub mod body;
 #[cfg(feature = "chaos")]
 mod chaos;
 pub mod config;
@@ -39,3 +38,5 @@ pub mod subset;
 mod testing;
 pub mod usage;
 pub mod worker;
+
+pub use body_scan as body;

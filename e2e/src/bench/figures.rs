@@ -3,6 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::rig::{RigError, artifacts};
 
@@ -59,11 +60,35 @@ impl Figure {
     }
 }
 
+/// As [`report`], but keeps what other parts of the same bench have written there before.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn add(bench: &str, figures: &[Figure]) -> Result<PathBuf, RigError> {
+    let path = artifacts::target()
+        .join("bench")
+        .join(format!("{bench}.json"));
+    // Nothing that can be read there is nothing to keep.
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let written: Value = serde_json::from_str(&text).unwrap_or_default();
+    let others = written.get("figures").and_then(Value::as_array);
+    let is_other = |other: &&Value| {
+        let id = other.get("id").and_then(Value::as_str);
+        figures.iter().all(|figure| Some(&*figure.id) != id)
+    };
+    let others = others.into_iter().flatten().filter(is_other).cloned();
+    write(bench, figures, others.collect())
+}
+
 /// Writes `target/bench/<bench>.json` and prints each figure beside its goal.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn report(bench: &str, figures: &[Figure]) -> Result<PathBuf, RigError> {
+    write(bench, figures, Vec::new())
+}
+
+fn write(bench: &str, figures: &[Figure], mut all: Vec<Value>) -> Result<PathBuf, RigError> {
     println!("\n{:<34} {:>10}  {:>8}", "figure", "measured", "goal");
     for figure in figures {
         let goal = figure
@@ -77,7 +102,8 @@ pub fn report(bench: &str, figures: &[Figure]) -> Result<PathBuf, RigError> {
     }
     let folder = artifacts::target().join("bench");
     let path = folder.join(format!("{bench}.json"));
-    let text = serde_json::json!({"bench": bench, "figures": figures}).to_string();
+    all.extend(figures.iter().map(|figure| json!(figure)));
+    let text = json!({"bench": bench, "figures": all}).to_string();
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(&path, text + "\n"))
         .map_err(RigError::io(format!("write {}", path.display())))?;

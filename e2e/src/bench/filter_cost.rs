@@ -205,7 +205,7 @@ impl Bench {
 }
 
 /// Nothing that has no part in the comparison.
-fn quiet(mut config: EnvoyConfig) -> Result<EnvoyConfig, RigError> {
+pub(super) fn quiet(mut config: EnvoyConfig) -> Result<EnvoyConfig, RigError> {
     config.set(&format!("{}/access_log", at::MANAGER), json!([]))?;
     let place = format!("{}/response_headers_to_add", at::VIRTUAL_HOST);
     config.set(&place, json!([]))?;
@@ -225,7 +225,7 @@ fn print_line(name: &str, rounds: &[Round]) -> (f64, f64) {
     (added, ext_proc_added)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -5,5 +5,6 @@ pub mod ext_proc;
 pub mod figures;
 pub mod filter_cost;
 pub mod knee;
+pub mod rewrite_cost;
 pub mod upstream;
 pub mod wire;

@@ -16,8 +16,8 @@ use tokio::{
 use crate::rig::{RigError, raw};
 
 const ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 43\r\n\r\n\
-    {\"choices\":[{\"text\":\"a rather short one\"}]}";
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 58\r\n\r\n\
+    {\"model\":\"tiny\",\"choices\":[{\"text\":\"a rather short one\"}]}";
 const EVENTS_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 /// Events in one stream.

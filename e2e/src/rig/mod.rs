@@ -11,8 +11,6 @@ pub mod agent;
 pub mod artifacts;
 pub mod chaos;
 pub mod client;
-#[cfg(feature = "kubernetes")]
-pub mod cluster;
 pub mod config;
 pub mod decoy;
 pub mod envoy;

@@ -93,8 +93,7 @@ impl Scan {
             *held = rewrite::replaced(held, spans, &literal)?;
             self.let_go(host).then_some(())?;
         } else {
-            let begin = rewrite::replaced(&host.request_body(0, end), spans, &literal)?;
-            host.replace_request_body(end, &begin).ok()?;
+            replace_in_buffer(host, spans, end, &literal)?;
         }
         let length = self.content_length;
         Some(length.map(|length| rewrite::new_length(length, spans, &literal)))
@@ -107,4 +106,30 @@ impl Scan {
             Bytes::Buffered | Bytes::Passing | Bytes::Held(_) => true,
         }
     }
+}
+
+/// Puts `literal` in place of each of `spans` in the body that Envoy buffers. A buffer changes at its
+/// beginning only: everything up to `end`, where the last span ends, goes, and comes back piece by
+/// piece, from the last one on, so that no second copy of a long body is put together here.
+fn replace_in_buffer(
+    host: &dyn Host,
+    spans: &[Range<usize>],
+    end: usize,
+    literal: &[u8],
+) -> Option<()> {
+    let mut pieces = Vec::with_capacity(spans.len());
+    let mut copied = 0;
+    for span in spans {
+        let wanted = span.start.checked_sub(copied)?;
+        let piece = host.request_body(copied, wanted);
+        pieces.push((piece.len() == wanted).then_some(piece)?);
+        copied = span.end;
+    }
+    let mut gone = end;
+    for piece in pieces.iter().rev() {
+        host.replace_request_body(std::mem::take(&mut gone), literal)
+            .ok()?;
+        host.replace_request_body(0, piece).ok()?;
+    }
+    Some(())
 }

@@ -8,16 +8,17 @@ const HIGH_BITS: u64 = 0x80 * ONES;
 
 /// The leading bytes of a slice that need no attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PlainRun {
+pub struct PlainRun {
     /// How many bytes precede the first quote, backslash or control character.
-    pub(crate) len: usize,
+    pub len: usize,
     /// Whether a byte of the run, or of the eight that hold its end, is not ASCII.
-    pub(super) maybe_not_ascii: bool,
+    pub maybe_not_ascii: bool,
 }
 
 /// The run of `bytes` that ends before the first `"`, `\` or byte below 0x20.
 #[inline]
-pub(crate) fn plain_run(bytes: &[u8]) -> PlainRun {
+#[must_use]
+pub fn plain_run(bytes: &[u8]) -> PlainRun {
     let mut len = 0;
     let mut high = 0;
     let (words, tail) = bytes.as_chunks::<8>();

@@ -21,7 +21,7 @@ pub enum ScanOutcome {
     NotJson,
     /// A JSON value, but no object.
     NotObject,
-    /// Nested deeper than [`crate::body::MAX_DEPTH`].
+    /// Nested deeper than [`crate::MAX_DEPTH`].
     TooDeep,
 }
 
@@ -92,6 +92,6 @@ pub struct Learned {
     pub user_hash: Option<u64>,
     /// How many bytes of the body were looked at.
     pub scanned_bytes: u64,
-    /// Where the values of `model` stand; empty unless [`crate::body::ScanConfig::note_models`] asked.
+    /// Where the values of `model` stand; empty unless [`crate::ScanConfig::note_models`] asked.
     pub model_spans: ModelSpans,
 }

@@ -46,5 +46,5 @@ pub use config::ScanConfig;
 pub use learned::{Learned, ModelReading, ScanOutcome};
 pub use model_spans::ModelSpans;
 pub use nesting::MAX_DEPTH;
-pub(crate) use run::plain_run;
+pub use run::{PlainRun, plain_run};
 pub use scanner::{BodyScanner, Progress, SCRATCH_BYTES};
