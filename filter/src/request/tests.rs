@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod models;
+mod vectors;
 
 const BODY: &[u8] = br#"{"model":"llama","prompt":"hello"}"#;
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn rule(model: Option<&str>, targets: &[(&str, u32)]) -> ModelRule {
+pub(super) fn rule(model: Option<&str>, targets: &[(&str, u32)]) -> ModelRule {
     let target = |(name, weight): &(&str, u32)| Target::new(name, Some(*weight));
     ModelRule {
         model: model.map(str::to_owned),
@@ -24,7 +24,7 @@ fn rule(model: Option<&str>, targets: &[(&str, u32)]) -> ModelRule {
     }
 }
 
-fn parts(pool: &str, rules: Vec<ModelRule>) -> PolicyParts {
+pub(super) fn parts(pool: &str, rules: Vec<ModelRule>) -> PolicyParts {
     PolicyParts {
         pool: pool.to_owned(),
         rules,
@@ -33,14 +33,14 @@ fn parts(pool: &str, rules: Vec<ModelRule>) -> PolicyParts {
 }
 
 impl Rig {
-    fn policy(&self, parts: PolicyParts) {
+    pub(super) fn policy(&self, parts: PolicyParts) {
         let policy = policy_to_proto(&Policy::new(parts).unwrap());
         let worker = self.root.worker().unwrap();
         worker.borrow_mut().publish_policy(&self.host, &policy);
     }
 
     /// A request with this body and these further headers, in one piece; what Envoy does with it.
-    fn post(&self, body: &[u8], more: &[(&str, &[u8])]) -> (u32, Request, Flow) {
+    pub(super) fn post(&self, body: &[u8], more: &[(&str, &[u8])]) -> (u32, Request, Flow) {
         let length = body.len().to_string();
         let mut headers: Vec<(&str, &[u8])> = vec![
             (":method", b"POST"),
@@ -55,7 +55,7 @@ impl Rig {
         (context, request, flow)
     }
 
-    fn model_sent(&self, context: u32) -> String {
+    pub(super) fn model_sent(&self, context: u32) -> String {
         let body = self.host.body_of(context);
         let length = self.host.header_of(context, "content-length");
         assert_eq!(length, Some(body.len().to_string()));
@@ -68,7 +68,7 @@ impl Rig {
     }
 }
 
-fn body(model: &str) -> Vec<u8> {
+pub(super) fn body(model: &str) -> Vec<u8> {
     json!({"model": model, "prompt": "hello"})
         .to_string()
         .into_bytes()
