@@ -15,7 +15,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm bench bench-filter bench-pick bench-prefix bench-rewrite bench-agent bench-freshness bench-envoy bench-routing clean
+	test-vllm bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-envoy bench-routing clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,7 +76,7 @@ test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --test vllm -- --ignored --test-threads=1
 
-bench: bench-filter bench-pick bench-prefix bench-rewrite bench-agent bench-freshness ## Run all benches; figures go to target/bench
+bench: bench-filter bench-pick bench-prefix bench-policy bench-agent bench-freshness ## Run all benches; figures go to target/bench
 
 bench-filter: wasm ## CPU per request that the filter adds, beside ext_proc
 	$(CARGO) build --locked --release -p e2e --bin bench-filter
@@ -91,6 +91,9 @@ bench-prefix: ## Memory and time of the prefix index
 bench-rewrite: wasm ## CPU per request that rewriting a model adds
 	$(CARGO) build --locked --release -p e2e --bin bench-rewrite
 	$(TARGET_DIR)/release/bench-rewrite
+
+bench-policy: wasm agent bench-rewrite ## Policies: from a file to every worker, their size and decoding, the agent's memory, what rewriting adds
+	scripts/bench-policy.sh
 
 bench-agent: ## The agent with 100 endpoints at 200 ms and 50 ms
 	$(CARGO) bench --locked -p metrics-agent --bench agent

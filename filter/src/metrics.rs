@@ -62,6 +62,8 @@ pub enum StateEvent {
     PolicyTaken,
     /// The leader could not read or share a pool's policy.
     PolicyRefused,
+    /// A worker took a pool's policy over.
+    PolicyRead,
 }
 
 /// What happens between the pick and the response.
@@ -141,7 +143,7 @@ const STREAM: [&str; 6] = [
     "contract_error",
     "pool_refused",
 ];
-const STATE: [&str; 7] = [
+const STATE: [&str; 8] = [
     "taken",
     "held",
     "old",
@@ -149,6 +151,7 @@ const STATE: [&str; 7] = [
     "endpoint_refused",
     "policy_taken",
     "policy_refused",
+    "policy_read",
 ];
 const ATTEMPT: [&str; 7] = [
     "moved",

@@ -6,5 +6,6 @@ pub mod figures;
 pub mod filter_cost;
 pub mod knee;
 pub mod rewrite_cost;
+pub mod scripted_pods;
 pub mod upstream;
 pub mod wire;

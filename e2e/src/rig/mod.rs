@@ -23,6 +23,7 @@ pub mod ports;
 pub mod proc;
 pub mod process;
 pub mod raw;
+pub mod resources;
 pub mod scratch;
 mod setup;
 pub mod simulated;

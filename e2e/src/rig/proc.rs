@@ -9,11 +9,23 @@ use super::error::RigError;
 /// # Errors
 /// When the process is gone.
 pub fn resident_kib(process: u32) -> Result<u64, RigError> {
+    status_kib(process, "VmRSS:")
+}
+
+/// The most resident memory that it ever had, in KiB.
+///
+/// # Errors
+/// When the process is gone.
+pub fn peak_resident_kib(process: u32) -> Result<u64, RigError> {
+    status_kib(process, "VmHWM:")
+}
+
+fn status_kib(process: u32, field: &str) -> Result<u64, RigError> {
     let path = format!("/proc/{process}/status");
     let text = fs::read_to_string(&path).map_err(RigError::io(format!("read {path}")))?;
     let value = text
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(field))
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|word| word.parse().ok());
     Ok(value.unwrap_or(0))

@@ -475,6 +475,7 @@ mod policies {
             assert_eq!(models(&rig, vm), Some(vec!["b".to_owned()]));
         }
         assert_eq!(count(&rig, "policy_taken"), 2);
+        assert_eq!(count(&rig, "policy_read"), 6);
         // The same again is not written again.
         rig.deliver(0, 0, message(policy("p", "b")));
         assert_eq!(count(&rig, "policy_taken"), 2);

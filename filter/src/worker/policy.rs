@@ -27,20 +27,21 @@ pub(super) struct PolicyCopy {
 }
 
 impl PolicyCopy {
-    /// Reads the slot again if its version moved.
-    fn reload(&mut self, host: &dyn Host, pool: &str, keys: &PoolKeys) -> Result<(), SlotError> {
+    /// Reads the slot again if its version moved; says whether there was a policy to read.
+    fn reload(&mut self, host: &dyn Host, pool: &str, keys: &PoolKeys) -> Result<bool, SlotError> {
         let version = slots::version_of(host, &keys.policy_version);
         if version == self.seen {
-            return Ok(());
+            return Ok(false);
         }
         // Also after a failure: rubbish is looked at once.
         self.seen = version;
         let read = policy::decode(&host.shared(&keys.policy).value)?;
-        if read.pool() == pool {
+        let ours = read.pool() == pool;
+        if ours {
             self.rewrites = read.rules().any(|rule| rule.targets().next().is_some());
             self.policy = Some(read);
         }
-        Ok(())
+        Ok(ours)
     }
 }
 
@@ -69,9 +70,13 @@ impl Worker {
     pub fn reload_policies(&mut self, host: &dyn Host) {
         for pool in &mut self.pools {
             let name = &pool.config.name;
-            if let Err(error) = pool.policy.reload(host, name, &pool.keys) {
-                log::warn!("policy of pool {name} was refused: {error}");
-                self.metrics.state(host, StateEvent::SlotRejected);
+            match pool.policy.reload(host, name, &pool.keys) {
+                Ok(false) => {}
+                Ok(true) => self.metrics.state(host, StateEvent::PolicyRead),
+                Err(error) => {
+                    log::warn!("policy of pool {name} was refused: {error}");
+                    self.metrics.state(host, StateEvent::SlotRejected);
+                }
             }
         }
     }
