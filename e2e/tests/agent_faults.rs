@@ -210,6 +210,67 @@ async fn an_honest_agent_is_heard_after_a_lying_one() {
     assert!(took <= SENSIBLE_AGAIN, "it took {took:?}");
 }
 
+/// A gateway follows one agent. It takes the other one when the first is gone, and stays with it
+/// when the first is back: nothing is mixed and nothing goes to and fro.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_second_agent_is_taken_when_the_first_is_gone_and_kept_when_it_is_back() {
+    let mut pods = Vec::new();
+    for _ in 0..2 {
+        pods.push(Pod::start().await.unwrap());
+    }
+    let members: Vec<SocketAddr> = pods.iter().map(Pod::address).collect();
+    // To each agent another pod looks busy, which tells whose word counts.
+    let see = |agent: &FakeAgent, busy: usize| {
+        let waiting = |pod: usize| if pod == busy { 60.0 } else { 0.0 };
+        agent.see(&[(members[0], waiting(0)), (members[1], waiting(1))]);
+    };
+    let mut agents = Vec::new();
+    for index in 0..2 {
+        let agent = FakeAgent::start(1 + index as u64).await.unwrap();
+        see(&agent, index);
+        agents.push(Some(agent));
+    }
+    let opened = |agents: &[Option<FakeAgent>], index: usize| {
+        agents[index].as_ref().map_or(0, FakeAgent::opened)
+    };
+    let addresses = [0, 1].map(|index: usize| agents[index].as_ref().unwrap().address());
+    let mut config = base_config(&members, addresses[0]).unwrap();
+    config.agents(&addresses).unwrap();
+    let envoy = Envoy::start(config, 2).await.unwrap();
+    let client = Client::new(envoy.address(), Protocol::Http1);
+    eventually("an agent is heard", Duration::from_secs(5), || async {
+        opened(&agents, 0) + opened(&agents, 1) > 0
+    })
+    .await
+    .unwrap();
+    let first = usize::from(opened(&agents, 1) > 0);
+    let second = 1 - first;
+    avoids(&client, members[first]).await;
+    assert_eq!(opened(&agents, second), 0, "one agent is enough");
+
+    let running = load(&client, 14);
+    sleep(Duration::from_secs(1)).await;
+    agents[first] = None;
+    avoids(&client, members[second]).await;
+    let back = FakeAgent::start_at(addresses[first], 1 + first as u64, 2)
+        .await
+        .unwrap();
+    see(&back, first);
+    agents[first] = Some(back);
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(5) {
+        let response = client.send(RequestSpec::completion("tiny", "probe")).await;
+        assert_ne!(response.unwrap().upstream(), Some(members[second]));
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        opened(&agents, first),
+        0,
+        "nobody goes back without a reason"
+    );
+    none_failed(&running.await.unwrap(), 2_500);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_agents_of_opposite_views() {
     // Both answer on the one cluster; every stream ends after a message, so that Envoy goes back
