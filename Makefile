@@ -15,7 +15,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-envoy bench-routing clean
+	test-vllm test-kubernetes bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-envoy bench-routing clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,12 +37,12 @@ wasm-chaos: setup ## Build the filter that panics on demand, for tests
 	@mkdir -p $(dir $(CHAOS_WASM)) && cp $(WASM) $(CHAOS_WASM)
 
 agent: ## Build the agent as it ships
-	$(CARGO) build --locked --release -p metrics-agent
+	$(CARGO) build --locked --release -p metrics-agent --features kubernetes
 
 test: test-unit test-wasm test-e2e ## Run every test
 
 test-unit: ## Run the tests that need no Envoy
-	$(CARGO) test --locked --workspace --exclude e2e
+	$(CARGO) test --locked --workspace --exclude e2e --features metrics-agent/kubernetes
 
 test-wasm: ## Run the pure crates' tests in V8
 	scripts/test-wasm.sh
@@ -75,6 +75,12 @@ test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches
 	vllm/setup.sh
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --test vllm -- --ignored --test-threads=1
+
+test-kubernetes: wasm ## Run the Kubernetes source and deploy/ against a real API server (builds it, needs Go)
+	scripts/get-kubernetes.sh
+	$(CARGO) build --locked -p metrics-agent --features kubernetes
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --features kubernetes --test kubernetes -- --ignored --test-threads=1
 
 bench: bench-filter bench-pick bench-prefix bench-policy bench-agent bench-freshness ## Run all benches; figures go to target/bench
 

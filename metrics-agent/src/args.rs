@@ -36,6 +36,9 @@ pub(crate) struct RunArgs {
     /// Overrides `resources` in the file.
     #[arg(long, env = "ZEROHOP_AGENT_RESOURCES", value_name = "DIR")]
     pub(crate) resources: Option<PathBuf>,
+    #[cfg(feature = "kubernetes")]
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// The form of log lines on standard error.
     #[arg(long, env = "ZEROHOP_AGENT_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
@@ -63,4 +66,32 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The Kubernetes API as the source of resources.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClusterArgs {
+    /// Take the resources of the inference APIs, and the pods of their pools, from Kubernetes.
+    #[arg(long, env = "ZEROHOP_AGENT_KUBERNETES", conflicts_with = "resources")]
+    pub(crate) kubernetes: bool,
+    /// How to reach the API server; default is the service account of the pod.
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The namespace of the pools and their pods; default is that of the account.
+    #[arg(
+        long,
+        env = "ZEROHOP_AGENT_NAMESPACE",
+        value_name = "NAME",
+        requires = "kubernetes"
+    )]
+    pub(crate) namespace: Option<String>,
+    /// The Gateway that routes to the pools: the parent in their status.
+    #[arg(
+        long,
+        env = "ZEROHOP_AGENT_GATEWAY",
+        value_name = "NAME",
+        default_value = "inference-gateway"
+    )]
+    pub(crate) gateway: String,
 }

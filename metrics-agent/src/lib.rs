@@ -21,6 +21,8 @@ pub mod eds;
 pub mod entropy;
 pub mod hub;
 pub mod index;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod publish;
 pub mod resources;
 pub mod run;

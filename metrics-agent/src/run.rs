@@ -59,8 +59,14 @@ enum RunError {
     Config(config::Mistakes),
     #[error("the resources have mistakes\n{}", .0.join("\n"))]
     Resources(Vec<String>),
-    #[error("there are no pools: neither `pools` in {0} nor a directory of resources")]
+    #[error("there are no pools: neither `pools` in {0} nor a source of resources")]
     NoPools(String),
+    #[cfg(feature = "kubernetes")]
+    #[error("{0}: `resources` and --kubernetes are two sources of resources, only one can be")]
+    TwoSources(String),
+    #[cfg(feature = "kubernetes")]
+    #[error(transparent)]
+    Cluster(#[from] crate::kubernetes::ConnectError),
     #[error("the log filter `{filter}` is not understood: {why}")]
     LogFilter { filter: String, why: String },
     #[error("cannot listen on {address} ({field}): {source}")]
@@ -147,11 +153,59 @@ fn say(to: &mut impl io::Write, line: impl Display) {
 fn run(args: &RunArgs) -> Result<(), RunError> {
     start_logging(args)?;
     let (file, config) = ConfigFile::open(&args.config).map_err(RunError::Config)?;
+    let runtime = runtime(args.threads).map_err(RunError::Runtime)?;
+    let (config, source) = runtime.block_on(source(args, config))?;
+    runtime.block_on(serve(file, config, source))
+}
+
+/// Where resources come from.
+enum Source {
+    None,
+    Directory(Directory, Arc<Compiled>),
+    #[cfg(feature = "kubernetes")]
+    Cluster(crate::kubernetes::Cluster),
+}
+
+impl Source {
+    fn name(&self) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Directory(directory, _) => Some(directory.path().display().to_string()),
+            #[cfg(feature = "kubernetes")]
+            Self::Cluster(cluster) => Some(cluster.name()),
+        }
+    }
+
+    /// Whether mistakes in the resources make the agent unready. Those of a cluster are many
+    /// people's, and told in events.
+    const fn is_strict(&self) -> bool {
+        match self {
+            Self::None | Self::Directory(..) => true,
+            #[cfg(feature = "kubernetes")]
+            Self::Cluster(_) => false,
+        }
+    }
+}
+
+/// Opens the source of resources that the command line or the file names.
+async fn source(args: &RunArgs, config: Config) -> Result<(Config, Source), RunError> {
+    #[cfg(feature = "kubernetes")]
+    if args.cluster.kubernetes {
+        if config.resources.is_some() {
+            return Err(RunError::TwoSources(args.config.display().to_string()));
+        }
+        let cluster = &args.cluster;
+        let (file, namespace) = (cluster.kubeconfig.as_deref(), cluster.namespace.as_deref());
+        let host = config.agent_id.clone().unwrap_or_else(host_name);
+        let open = crate::kubernetes::Cluster::open(file, namespace, &cluster.gateway, &host);
+        return Ok((config, Source::Cluster(open.await?)));
+    }
     let directory = args.resources.as_deref();
     let (config, resources) = read_resources(&args.config, config, directory)?;
-    runtime(args.threads)
-        .map_err(RunError::Runtime)?
-        .block_on(serve(file, config, resources))
+    let source = resources.map_or(Source::None, |(directory, compiled)| {
+        Source::Directory(directory, compiled)
+    });
+    Ok((config, source))
 }
 
 fn start_logging(args: &RunArgs) -> Result<(), RunError> {
@@ -189,7 +243,7 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(file: ConfigFile, config: Config, resources: Resources) -> Result<(), RunError> {
+async fn serve(file: ConfigFile, config: Config, source: Source) -> Result<(), RunError> {
     let (trigger, shutdown) = shutdown::channel();
     let tls = match &config.listen.tls {
         Some(files) => Some(publish::tls::load(files)?),
@@ -200,8 +254,9 @@ async fn serve(file: ConfigFile, config: Config, resources: Resources) -> Result
     let hub = Arc::new(new_hub(&config));
     let state = Arc::new(ArcSwap::from_pointee(ConfigState {
         path: file.path().to_owned(),
-        resources: resources.as_ref().map(|(directory, _)| ResourceState {
-            source: directory.path().display().to_string(),
+        resources: source.name().map(|name| ResourceState {
+            source: name,
+            strict: source.is_strict(),
             ..ResourceState::default()
         }),
         ..ConfigState::default()
@@ -221,13 +276,18 @@ async fn serve(file: ConfigFile, config: Config, resources: Resources) -> Result
         config,
     );
     let (updates, updated) = mpsc::channel(1);
-    let following = resources.map(|(directory, compiled)| {
-        supervisor.take_resources(Update {
-            compiled: Some(compiled),
-            mistakes: Vec::new(),
-        });
-        tokio::spawn(resources::follow(directory, updates))
-    });
+    let following = match source {
+        Source::None => None,
+        Source::Directory(directory, compiled) => {
+            supervisor.take_resources(Update {
+                compiled: Some(compiled),
+                mistakes: Vec::new(),
+            });
+            Some(tokio::spawn(resources::follow(directory, updates)))
+        }
+        #[cfg(feature = "kubernetes")]
+        Source::Cluster(cluster) => Some(tokio::spawn(cluster.follow(updates))),
+    };
     let supervising = tokio::spawn(supervisor.run(file, updated));
     let rolling_out = tokio::spawn(Rollout::new(Arc::clone(&hub)).run());
     let announcer = Arc::clone(&hub);

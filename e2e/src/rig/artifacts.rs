@@ -75,6 +75,20 @@ pub fn agent() -> Result<PathBuf, RigError> {
     )
 }
 
+/// A program of `scripts/get-kubernetes.sh`.
+///
+/// # Errors
+/// When it was not built.
+#[cfg(feature = "kubernetes")]
+pub fn kubernetes(program: &str) -> Result<PathBuf, RigError> {
+    find(
+        "a program of Kubernetes",
+        "ZEROHOP_KUBERNETES",
+        "scripts/get-kubernetes.sh",
+        &[repository().join(".tools/kubernetes").join(program)],
+    )
+}
+
 /// Cargo's target directory.
 #[must_use]
 pub fn target() -> PathBuf {

@@ -11,6 +11,8 @@ pub mod agent;
 pub mod artifacts;
 pub mod chaos;
 pub mod client;
+#[cfg(feature = "kubernetes")]
+pub mod cluster;
 pub mod config;
 pub mod decoy;
 pub mod envoy;

@@ -118,12 +118,14 @@ impl Admin {
                 config.mistakes.len()
             ));
         }
-        let mistakes = config
-            .resources
-            .as_ref()
-            .map(|resources| resources.mistakes.len());
-        if let Some(mistakes @ 1..) = mistakes {
-            reasons.push(format!("the resources have {mistakes} mistakes"));
+        if let Some(resources) = &config.resources {
+            if resources.taken == 0 {
+                reasons.push("the resources were not read yet".to_owned());
+            }
+            if resources.strict && !resources.mistakes.is_empty() {
+                let mistakes = resources.mistakes.len();
+                reasons.push(format!("the resources have {mistakes} mistakes"));
+            }
         }
         if !self.hub.index().all_attempted() {
             reasons.push("not every endpoint was scraped once".to_owned());

@@ -44,6 +44,8 @@ pub struct ConfigState {
 pub struct ResourceState {
     /// Where they come from.
     pub source: String,
+    /// Whether mistakes in them make the agent unready.
+    pub strict: bool,
     /// When those in force were taken.
     pub taken_at: Millis,
     /// How often they were taken since the start.
