@@ -47,11 +47,13 @@ pub(crate) fn kustomize(overlay: &str) -> Vec<Value> {
     documents(&directory, &text).unwrap()
 }
 
-const EVERYTHING: [&str; 5] = [
+const EVERYTHING: [&str; 7] = [
     r#"envoy.enabled=true"#,
     r#"serviceMonitor={"enabled":true,"interval":"30s","labels":{"team":"a"}}"#,
     r#"networkPolicy.monitoringNamespaceLabels={"kubernetes.io/metadata.name":"monitoring"}"#,
     r#"imagePullSecrets=["registry"]"#,
+    r#"pools=[{"name":"a","cluster":"x"},{"name":"b","cluster":"y"}]"#,
+    r#"filter={"models":{"unknown":"refuse"}}"#,
     r#"agent={"nodeSelector":{"disk":"fast"},"tolerations":[{"key":"gpu","operator":"Exists"}]}"#,
 ];
 
@@ -116,6 +118,8 @@ fn wrong_values_are_refused_by_name() {
         ("agent.replicas=0", "replicas"),
         (r#"istio.mode="sidecar""#, "mode"),
         ("pools=[]", "pools"),
+        (r#"pools=[{"name":"a"},{"name":"b"}]"#, "cluster"),
+        (r#"filter={"mode":"single"}"#, "filter"),
         (r#"gateway.allowedCidrs=["10.0.0.0"]"#, "allowedCidrs"),
         (r#"agent.scrape={"interval":"often"}"#, "interval"),
         ("networkPolicy.enable=true", "enable"),

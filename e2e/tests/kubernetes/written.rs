@@ -10,7 +10,7 @@ use crate::{
     support::{NAMESPACE, SOON, cluster, pool},
 };
 
-const OURS: &str = "zerohop/agent";
+const OURS: &str = "zerohop.dev/agent";
 
 /// Our entry in a pool's status.
 async fn entry(objects: &Objects, name: &str) -> Option<Value> {

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 /// Who writes: the name in `controllerName`, of the form `domain/path`.
-pub const CONTROLLER: &str = "zerohop/agent";
+pub const CONTROLLER: &str = "zerohop.dev/agent";
 /// Entries that a status may have.
 const MAX_PARENTS: usize = 32;
 /// Characters that a condition's message may have.

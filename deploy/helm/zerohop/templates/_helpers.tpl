@@ -43,11 +43,12 @@ imagePullSecrets:
 outbound|9002||zerohop-agent.{{ .Release.Namespace }}.svc.cluster.local
 {{- end }}
 
-{{/* The pools, as the filter's configuration names them. */}}
-{{- define "zerohop.pools" -}}
+{{/* The filter's configuration. What the chart knows itself goes before `filter`. */}}
+{{- define "zerohop.filterConfig" -}}
 {{- $pools := list }}
-{{- range .Values.pools }}
-{{- $pools = append $pools (dict "name" (printf "%s/%s" $.Release.Namespace .)) }}
+{{- range .pools }}
+{{- $pools = append $pools (set (deepCopy .) "name" (printf "%s/%s" $.root.Release.Namespace .name)) }}
 {{- end }}
-{{- toJson $pools }}
+{{- $own := dict "mode" .mode "agent" (dict "cluster" .cluster) "pools" $pools "allowed_cidrs" .root.Values.gateway.allowedCidrs }}
+{{- toPrettyJson (merge $own .root.Values.filter) }}
 {{- end }}
