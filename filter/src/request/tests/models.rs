@@ -108,6 +108,21 @@ fn a_model_with_a_rule_is_rewritten_and_its_name_restored() {
 }
 
 #[test]
+fn every_model_of_a_body_is_rewritten_where_it_stands() {
+    let rig = Rig::new("");
+    rig.policy(parts("p", vec![rule(Some("public"), &[("target", 1)])]));
+    let sent =
+        br#"{"model":"x","n":1,"mod\u0065l":7,"model" : "y","prompt":"hello","model":"public"} "#;
+    let (context, _, flow) = rig.post(sent, &[]);
+    assert_eq!(flow, Flow::Continue);
+    assert_eq!(
+        String::from_utf8(rig.host.body_of(context)).unwrap(),
+        r#"{"model":"target","n":1,"mod\u0065l":7,"model" : "target","prompt":"hello","model":"target"} "#
+    );
+    assert_eq!(rig.model_sent(context), "target", "with the length of this");
+}
+
+#[test]
 fn an_encoded_answer_is_left_alone_and_counted() {
     let rig = Rig::new("");
     rig.policy(parts("p", vec![rule(Some("public"), &[("target", 1)])]));
