@@ -50,6 +50,7 @@ pub(super) struct Prediction {
 
 /// Predicts for a request of which this endpoint, `speed` times as fast as its step model says, would
 /// have to compute `uncached` tokens.
+#[inline]
 pub(super) fn predict(
     config: &CostConfig,
     demand: &Demand,

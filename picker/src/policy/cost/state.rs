@@ -273,6 +273,7 @@ impl Sighting {
         }
     }
 
+    #[inline]
     /// The endpoint's state, with its accounts completed by what silence stands for.
     pub(super) fn state(&self, silent: Silent, mean_output: f32, mean_uncached: f32) -> State {
         let Self { known, then, .. } = *self;
