@@ -81,6 +81,8 @@ pub struct Scenario {
     /// Whether there is an agent. Without one the gateways know the members' addresses, and nothing
     /// else that they did not see themselves.
     pub agent_alive: bool,
+    /// When the agent dies for good; what it told until then stays and ages.
+    pub agent_dies_at: Option<Duration>,
     /// Whether the agent tells a gateway what the others have in flight.
     pub share_between_gateways: bool,
     /// Whether the answers are streamed, so that the gateway sees the first token.
@@ -117,6 +119,7 @@ impl Default for Scenario {
             scrape_interval: Duration::from_millis(50),
             push_delay: Duration::from_millis(2),
             agent_alive: true,
+            agent_dies_at: None,
             share_between_gateways: true,
             streamed: true,
             tells_cached_tokens: false,

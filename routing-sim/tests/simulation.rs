@@ -179,6 +179,25 @@ fn a_pod_that_is_away_is_soon_left_alone() {
 }
 
 #[test]
+fn what_a_dead_agent_told_of_adapters_still_counts() {
+    let ttft = |agent_alive, agent_dies_at| {
+        let scenario = Scenario {
+            agent_alive,
+            agent_dies_at,
+            adapters: 15,
+            warm_up: Duration::from_secs(15),
+            ..small(named(PolicyName::Cost))
+        };
+        run(&scenario, WorkloadName::W4, RATE).ttft_p90()
+    };
+    let alive = ttft(true, None);
+    let dead = ttft(true, Some(Duration::from_secs(5)));
+    let never = ttft(false, None);
+    assert!(dead < 2.0 * alive, "{dead} s, {alive} s with an agent");
+    assert!(dead < 0.5 * never, "{dead} s, {never} s without one ever");
+}
+
+#[test]
 fn the_oracle_is_hard_to_beat_on_plain_chat() {
     let load = 0.9 * 332.0 * 0.4;
     let seconds = |policy| {

@@ -37,6 +37,8 @@ pub struct Experiment {
     pub scrape_ms: u32,
     /// Whether a conversation keeps to one connection, and so to one gateway and worker.
     pub conversations_stay: bool,
+    /// Whether the agent dies halfway through the warm-up.
+    pub agent_dies: bool,
 }
 
 /// How often Higress' plugin looks at the metrics, whatever the other gateways do.
@@ -62,6 +64,7 @@ impl Experiment {
             workers: 1,
             scrape_ms: if higress { HIGRESS_SCRAPE_MS } else { 50 },
             conversations_stay: false,
+            agent_dies: false,
         }
     }
 
@@ -86,6 +89,9 @@ impl Experiment {
             conversations_stay: self.conversations_stay,
             scrape_interval: Duration::from_millis(u64::from(self.scrape_ms.max(1))),
             agent_alive: self.scrape_ms > 0,
+            agent_dies_at: self
+                .agent_dies
+                .then(|| Duration::from_secs(u64::from(seconds.warm_up)) / 2),
             policy: self.policy,
             warm_up: Duration::from_secs(u64::from(seconds.warm_up)),
             duration: Duration::from_secs(u64::from(seconds.measured)),

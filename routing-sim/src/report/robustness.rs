@@ -1,4 +1,4 @@
-//! Ours with old signals, with several gateways and without an agent.
+//! Ours with old signals, with several gateways and with a dead agent or none.
 
 use super::{
     experiment::{Experiment, Load},
@@ -20,15 +20,18 @@ pub enum Hardship {
     EightGateways,
     /// The same where a conversation keeps to one connection.
     EightGatewaysKept,
-    /// No agent: nobody tells anything that the gateway did not see itself.
+    /// The agent dies before the measurement: what it told has expired by then.
+    DeadAgent,
+    /// No agent ever: nobody tells anything that the gateway did not see itself.
     NoAgent,
 }
 
 impl Hardship {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::OldSignals,
         Self::EightGateways,
         Self::EightGatewaysKept,
+        Self::DeadAgent,
         Self::NoAgent,
     ];
 
@@ -37,6 +40,7 @@ impl Hardship {
             Self::OldSignals => "cost_1s_over_50ms",
             Self::EightGateways => "cost_8gateways_over_1",
             Self::EightGatewaysKept => "cost_8gateways_kept_over_1",
+            Self::DeadAgent => "cost_dead_agent_over_50ms",
             Self::NoAgent => "cost_no_agent_over_50ms",
         }
     }
@@ -50,7 +54,8 @@ impl Hardship {
             Self::EightGatewaysKept => {
                 "the same, each conversation over one connection: p90 TTFT over one gateway's"
             }
-            Self::NoAgent => "agent dead: p90 TTFT over that with it, all workloads at 0.9",
+            Self::DeadAgent => "agent dead: p90 TTFT over that with it, all workloads at 0.9",
+            Self::NoAgent => "never an agent: p90 TTFT over that with one, all workloads at 0.9",
         }
     }
 
@@ -58,7 +63,7 @@ impl Hardship {
         match self {
             Self::OldSignals => 1.3,
             Self::EightGateways | Self::EightGatewaysKept => 1.2,
-            Self::NoAgent => 1.5,
+            Self::DeadAgent | Self::NoAgent => 1.5,
         }
     }
 
@@ -75,6 +80,10 @@ impl Hardship {
             Self::EightGatewaysKept => Experiment {
                 gateways: 8,
                 conversations_stay: true,
+                ..usual
+            },
+            Self::DeadAgent => Experiment {
+                agent_dies: true,
                 ..usual
             },
             Self::NoAgent => Experiment {
@@ -128,7 +137,8 @@ impl Robustness {
             "1 s signals",
             "8 gateways",
             "8 gateways, kept connections",
-            "no agent",
+            "dead agent",
+            "never an agent",
         ]);
         for workload in &self.workloads {
             let ttft = |experiment| {

@@ -168,7 +168,15 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    fn agent_is_dead(&self) -> bool {
+        let dies_at = self.scenario.agent_dies_at;
+        dies_at.is_some_and(|at| self.now >= SimTime::ZERO + at)
+    }
+
     fn scrape(&mut self, index: usize) {
+        if self.agent_is_dead() {
+            return;
+        }
         if let Some(pod) = self.pods.get(index) {
             self.agent.scrape(index, pod, self.now);
         }
@@ -178,6 +186,9 @@ impl<'a> Simulation<'a> {
     }
 
     fn report(&mut self, index: usize) {
+        if self.agent_is_dead() {
+            return;
+        }
         if let Some(gateway) = self.gateways.get(index) {
             self.agent.hear(index, self.now, gateway.loads());
         }
