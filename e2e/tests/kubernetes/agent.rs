@@ -54,7 +54,7 @@ impl Agent {
         let (admin, grpc) = (free_address(), free_address());
         let config = cluster.directory().join(format!("{name}.yaml"));
         let text = format!(
-            "agent_id: {name}\nlisten:\n  grpc: \"{grpc}\"\n  admin: \"{admin}\"\nscrape:\n  interval: 200ms\n"
+            "agent_id: {name}\nlisten:\n  grpc: \"{grpc}\"\n  admin: \"{admin}\"\nscrape:\n  interval: 1s\n"
         );
         std::fs::write(&config, text).unwrap();
         let kubeconfig = cluster

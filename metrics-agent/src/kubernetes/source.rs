@@ -24,6 +24,11 @@ use super::{
 /// Changes that come within this time of the first are taken together: a roll-out changes hundreds
 /// of pods, and every taking looks at all of them.
 const GATHER: Duration = Duration::from_millis(50);
+/// The longest such time, where taking itself takes long.
+const GATHER_AT_MOST: Duration = Duration::from_millis(500);
+/// How much longer than the last taking the next changes are gathered, so that a flood leaves time
+/// for scraping.
+const REST: u32 = 4;
 /// Updates on their way from the watches.
 const QUEUE: usize = 1_024;
 /// Between two complaints that the first lists do not come.
@@ -64,10 +69,11 @@ pub async fn run(client: Client, settings: Settings, mut sink: impl Sink) {
     let mut view = View::default();
     let mut batch = Vec::new();
     let mut complete = false;
+    let mut pause = GATHER;
     loop {
         match timeout(WAITING, inbox.recv_many(&mut batch, QUEUE)).await {
             Ok(0) => return,
-            Ok(_) => gather(&mut inbox, &mut batch).await,
+            Ok(_) => gather(&mut inbox, &mut batch, pause).await,
             Err(_) => say_what_is_missing(&view),
         }
         for update in batch.drain(..) {
@@ -80,6 +86,7 @@ pub async fn run(client: Client, settings: Settings, mut sink: impl Sink) {
         if changes.is_empty() && complete {
             continue;
         }
+        let start = Instant::now();
         for (key, object) in changes {
             match object {
                 Some(object) => sink.apply(&key, object),
@@ -87,6 +94,7 @@ pub async fn run(client: Client, settings: Settings, mut sink: impl Sink) {
             }
         }
         let report = sink.commit();
+        pause = (start.elapsed() * REST).clamp(GATHER, GATHER_AT_MOST);
         if !std::mem::replace(&mut complete, true) {
             let pools = report.pools.len();
             info!(pools, "the first lists of all kinds are in force");
@@ -95,9 +103,9 @@ pub async fn run(client: Client, settings: Settings, mut sink: impl Sink) {
     }
 }
 
-/// Adds what comes until `GATHER` has passed.
-async fn gather<T>(inbox: &mut mpsc::Receiver<T>, batch: &mut Vec<T>) {
-    let end = Instant::now() + GATHER;
+/// Adds what comes until `pause` has passed.
+async fn gather<T>(inbox: &mut mpsc::Receiver<T>, batch: &mut Vec<T>, pause: Duration) {
+    let end = Instant::now() + pause;
     loop {
         tokio::select! {
             () = sleep_until(end) => return,
