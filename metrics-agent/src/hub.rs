@@ -20,7 +20,7 @@ use picker::Millis;
 use pool_state::{convert::Report, policy::Policy};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -37,6 +37,9 @@ pub const COALESCE: Duration = Duration::from_millis(12);
 
 /// How often it is noted again what can be drawn.
 const REPEAT_DRAWN: Duration = Duration::from_secs(1);
+
+/// The least time between two publications for the sake of adapters.
+const AFTER_ADAPTERS: Duration = Duration::from_millis(50);
 
 /// Every configured pool with its last publication; `None` while it is withheld.
 pub type Published = BTreeMap<Arc<str>, Option<Arc<Publication>>>;
@@ -126,6 +129,8 @@ impl Hub {
         loop {
             drop(timeout(REPEAT_DRAWN, changes.changed()).await);
             self.publish_policies(|_| self.adapters.is_used());
+            // Many pods may tell of a new adapter within a moment.
+            sleep(AFTER_ADAPTERS).await;
         }
     }
 

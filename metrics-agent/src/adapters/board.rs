@@ -192,6 +192,7 @@ impl Board {
     pub fn note_drawn(&self, pool: &str, names: &BTreeSet<Arc<str>>) {
         if let Some(board) = self.pools().get_mut(pool) {
             let now = Instant::now();
+            board.drawn.retain(|_, at| at.elapsed() < DRAWN_LATELY);
             for name in names {
                 board.drawn.insert(Arc::clone(name), now);
             }
