@@ -14,8 +14,8 @@ use std::{
 };
 
 use e2e::rig::{
-    Agent, AgentConfig, Client, Envoy, Load, LoadReport, Pod, Protocol, RequestSpec, artifacts,
-    config::EnvoyConfig, discovering_config, eventually, scratch::Scratch,
+    Agent, AgentConfig, Answer, Client, Envoy, Load, LoadReport, Pod, Protocol, RequestSpec,
+    artifacts, config::EnvoyConfig, discovering_config, eventually, scratch::Scratch,
 };
 use serde_json::json;
 use tokio::{task::JoinHandle, time::sleep};
@@ -263,4 +263,30 @@ async fn without_an_agent_the_members_come_from_a_file() {
         .unwrap();
     sleep(Duration::from_millis(500)).await;
     send(10).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspect_is_degraded_for_the_fallback_policy_and_still_taken_when_it_is_picked() {
+    let pods = pods(2).await;
+    let set = Set::with(&[&pods[0], &pods[1]], |config| {
+        config.change_plugin(|plugin| plugin["conformance_test"] = json!(true))
+    })
+    .await;
+    pods[0].answer_scrapes(Answer::Status(500));
+    let suspect = pods[0].address().to_string();
+    let flags = format!("model-servers::{suspect}::health_flags::");
+    eventually("Envoy knows of the suspect", SOON, || async {
+        let page = set.envoy.admin().get("/clusters").await.unwrap();
+        let line = page.lines().find(|line| line.starts_with(&flags));
+        line.is_some_and(|line| line.contains("degraded"))
+    })
+    .await
+    .unwrap();
+    for _ in 0..8 {
+        let spec = RequestSpec::completion("tiny", "hello");
+        let spec = spec.header("test-epp-endpoint-selection", &suspect);
+        let response = set.client.send(spec).await.unwrap();
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(response.upstream(), Some(pods[0].address()));
+    }
 }
