@@ -7,10 +7,10 @@ use pool_state::policy::{ModelRule, PolicyParts, Target};
 
 /// The policy as gateways shall have it: in every rule, targets that are not `ready` weigh nothing.
 ///
-/// A rule without any ready target keeps the targets that it had in the policy `before`, as far as those
-/// are ready; where there are none it stays as it is, because every other answer is as wrong. Where the
-/// ready ones weigh nothing, each gets the same share: an old target that serves is better than a new
-/// one that does not yet.
+/// A rule without any ready target keeps the targets that it had in the policy `before`, ready on every
+/// pod or not: a pod that is still loading them says nothing for the new ones. Where there was no such
+/// rule it stays as it is, because every other answer is as wrong. Where the ready ones weigh nothing,
+/// each gets the same share: an old target that serves is better than a new one that does not yet.
 #[must_use]
 pub fn effective(
     mut policy: PolicyParts,
@@ -21,7 +21,7 @@ pub fn effective(
     for rule in &mut policy.rules {
         if !rule.targets.is_empty() && !any_ready(rule) {
             let mut rules = before.iter().flat_map(|before| &before.rules);
-            let old = rules.find(|old| old.model == rule.model && any_ready(old));
+            let old = rules.find(|old| old.model == rule.model && !old.targets.is_empty());
             if let Some(old) = old {
                 rule.targets.clone_from(&old.targets);
             }
@@ -167,7 +167,11 @@ mod tests {
             after(&["v1", "v2"]),
             [weighs("v2", Some(1)), weighs("v3", Some(0))]
         );
-        assert_eq!(after(&[]), [weighs("v2", None), weighs("v3", None)]);
+        assert_eq!(
+            after(&[]),
+            [weighs("v1", None)],
+            "a pod that still loads v1 is no reason to draw v2"
+        );
     }
 
     #[test]
