@@ -82,6 +82,7 @@ impl Root {
                 led: false,
             }
         });
+        worker.appear(host);
         host.tick_every(TICK_MS);
         Ok(Self::Deciding(Box::new(Deciding {
             context,

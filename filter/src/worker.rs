@@ -472,6 +472,11 @@ impl Worker {
         self.let_go.woken(host, own, queue);
     }
 
+    /// Shows the other workers that this one is there, before its first request.
+    pub fn appear(&mut self, host: &dyn Host) {
+        self.table.beat(host, &self.ledger, host.now());
+    }
+
     /// The periodic work of the root context `own`: shows that this worker lives.
     pub fn tick(&mut self, host: &dyn Host, own: u32, now: Millis) {
         self.let_go.all(host, own);
