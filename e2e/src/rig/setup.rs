@@ -101,8 +101,7 @@ impl Rig {
         })
     }
 
-    /// Waits until the filter picks by the agent's signals, and those of every pod are there: a pod that
-    /// was not scraped yet is no member of the agent's first states.
+    /// Waits until every worker picks by the agent's signals.
     ///
     /// # Errors
     /// When that does not happen within some seconds.
@@ -118,7 +117,7 @@ impl Rig {
                     self.client.send(probe).await.ok();
                 }
                 let stats = admin.stats("zerohop").await.unwrap_or_default();
-                picked_by_signals(&stats) && members(&stats) == Some(self.pods.len() as u64)
+                picked_by_signals(&stats)
             },
         )
         .await
@@ -177,13 +176,6 @@ pub fn discovering_config(agent: SocketAddr) -> Result<EnvoyConfig, RigError> {
     config.wasm(&artifacts::filter_wasm()?)?;
     config.show_upstream()?;
     Ok(config)
-}
-
-/// How many endpoints the pool has, as the filter knows.
-fn members(stats: &BTreeMap<String, u64>) -> Option<u64> {
-    let mut pools = stats.iter();
-    let (_, count) = pools.find(|(name, _)| name.contains("zerohop_endpoints"))?;
-    Some(*count)
 }
 
 fn picked_by_signals(stats: &BTreeMap<String, u64>) -> bool {
