@@ -23,6 +23,8 @@ use tokio::time::sleep;
 
 /// Long enough for a scrape, a push and a read by every worker, with room for a busy machine.
 const SEEN: Duration = Duration::from_secs(2);
+/// Longer than two ticks of the filter.
+const TICKS: Duration = Duration::from_millis(250);
 
 /// Sends requests of `model` on `connections` fresh connections each and counts who answered.
 async fn picks(rig: &Rig, model: &str, connections: usize) -> BTreeMap<SocketAddr, u64> {
@@ -148,6 +150,8 @@ async fn held_requests_spread(concurrency: u32) {
     for pod in &rig.pods {
         pod.answer(Answer::Hold);
     }
+    // What ended within a millisecond of its start, as probes do, is told with the next tick.
+    sleep(TICKS).await;
     for round in 1..=3 {
         let before: Vec<u64> = rig.pods.iter().map(Pod::requests).collect();
         let mut held = Vec::new();
