@@ -238,6 +238,20 @@ async fn weights_move_when_every_pod_is_ready_and_no_request_meets_a_pod_that_is
     };
     set.answers("chat", 200).await;
     assert!(served(&set.pods, "v1").await > 0);
+    // A pod that lists no adapter at all may have any, so that the slower one must be ready first.
+    eventually("every pod has the old version", SOON, || async {
+        let mut all = true;
+        for pod in &set.pods {
+            let client = Client::new(pod.address(), Protocol::Http1);
+            let list = client.send(RequestSpec::get("/v1/models")).await.unwrap();
+            all &= list.text().contains("\"v1\"");
+        }
+        all
+    })
+    .await
+    .unwrap();
+    // And the filter must know that it is.
+    sleep(Duration::from_secs(1)).await;
 
     let load = set.load("chat", 20);
     // All weight moves to a version that no pod has: the old one serves on.
