@@ -31,6 +31,7 @@ pub use compile::{Compiled, CompiledPool, Endpoint, Host, compile};
 pub use documents::{MAX_FILE_BYTES, documents};
 pub use mistake::{Mistake, Origin};
 pub use model::{Criticality, InferenceModel};
+pub use names::printable;
 pub use object::{Key, Kind, Meta, Object, Source, Spec, parse};
 pub use objective::InferenceObjective;
 pub use pod::Pod;

@@ -54,7 +54,8 @@ pub(crate) fn is_timestamp(text: &str) -> bool {
 
 /// `text` cut at 64 characters, with control characters escaped: resources may come from people who
 /// should not be able to forge log lines.
-pub(crate) fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {
         if index == 64 {

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use inference_api::printable;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, SeqAccess, Visitor},
@@ -59,24 +60,6 @@ impl Value {
             Self::Map(_) => "a mapping".to_owned(),
         }
     }
-}
-
-/// `text` cut at 64 characters, with control characters escaped: configuration may come from people
-/// who should not be able to forge log lines.
-pub(super) fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for (index, character) in text.chars().enumerate() {
-        if index == 64 {
-            shown.push('…');
-            break;
-        }
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 /// Reads a YAML document. The budget stops alias bombs and absurd nesting.

@@ -3,8 +3,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+use inference_api::printable;
+
 use super::{
-    document::{Key, Node, Value, printable},
+    document::{Key, Node, Value},
     mistake::{Mistake, Place},
     values,
 };

@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use super::{checked::Host, document::printable};
+use inference_api::printable;
+
+use super::checked::Host;
 
 /// `200ms`, `1s`, `1.5s`, `2m`; `None` for anything else. A bare number has no unit and is refused.
 pub(super) fn duration(text: &str) -> Option<Duration> {
