@@ -19,9 +19,10 @@ use std::{
 };
 
 use e2e::rig::{
-    Agent, AgentConfig, Decoy, Envoy, EnvoyConfig, Pod, artifacts, base_config, chaos,
+    Agent, AgentConfig, Client, Decoy, Envoy, EnvoyConfig, Pod, Protocol, RequestSpec, artifacts,
+    base_config, chaos,
     config::{UPSTREAM_HEADER, at},
-    raw,
+    eventually, informed, raw,
 };
 use serde_json::json;
 
@@ -211,11 +212,12 @@ async fn a_client_cannot_steer_to_a_member_either() {
         .await
         .unwrap();
     let envoy = envoy_with_agent(&members, Some(&agent)).await;
-    let client = e2e::rig::Client::new(envoy.address(), e2e::rig::Protocol::Http1);
-    e2e::rig::eventually("the idle pod is picked", LIMIT, || async {
+    let client = Client::new(envoy.address(), Protocol::Http1);
+    informed(&envoy, &client).await.unwrap();
+    eventually("the idle pod is picked", LIMIT, || async {
         let mut all = true;
         for number in 0..8 {
-            let spec = e2e::rig::RequestSpec::completion("tiny", &format!("probe {number}"));
+            let spec = RequestSpec::completion("tiny", &format!("probe {number}"));
             let response = client.send(spec).await.unwrap();
             all &= response.upstream() == Some(members[1]);
         }

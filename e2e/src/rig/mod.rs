@@ -41,5 +41,5 @@ pub use error::RigError;
 pub use eventually::eventually;
 pub use fake_agent::{FakeAgent, Manner};
 pub use pod::{Answer, Pod, words};
-pub use setup::{Rig, RigOptions, base_config, discovering_config};
+pub use setup::{Rig, RigOptions, base_config, discovering_config, informed};
 pub use simulated::Simulated;

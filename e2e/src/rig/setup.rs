@@ -106,22 +106,7 @@ impl Rig {
     /// # Errors
     /// When that does not happen within some seconds.
     pub async fn informed(&self) -> Result<(), RigError> {
-        let admin = self.envoy.admin();
-        eventually(
-            "the filter has taken a snapshot",
-            Duration::from_secs(5),
-            || async move {
-                // More than one worker may serve the probes, so a few of them are sent.
-                for _ in 0..4 {
-                    let probe = RequestSpec::completion("tiny", "are you there?");
-                    self.client.send(probe).await.ok();
-                }
-                let stats = admin.stats("zerohop").await.unwrap_or_default();
-                picked_by_signals(&stats)
-            },
-        )
-        .await
-        .map_err(|error| self.envoy.process().failure(error.to_string()))?;
+        informed(&self.envoy, &self.client).await?;
         for pod in &self.pods {
             drop(pod.take_recorded());
         }
@@ -154,6 +139,31 @@ impl Rig {
         }
         Ok(tried)
     }
+}
+
+/// Waits until Envoy picks by an agent's signals: before that where a request goes is drawn, and what
+/// is drawn may look like a choice.
+///
+/// # Errors
+/// When that does not happen within some seconds.
+pub async fn informed(envoy: &Envoy, client: &Client) -> Result<(), RigError> {
+    let admin = envoy.admin();
+    eventually(
+        "the filter has taken a snapshot",
+        Duration::from_secs(5),
+        || async move {
+            // More than one worker may serve the probes, so a few of them are sent.
+            for _ in 0..4 {
+                let probe = RequestSpec::completion("tiny", "are you there?");
+                client.send(probe).await.ok();
+            }
+            let stats = admin.stats("zerohop").await.unwrap_or_default();
+            picked_by_signals(&stats)
+        },
+    )
+    .await
+    .map(drop)
+    .map_err(|error| envoy.process().failure(error.to_string()))
 }
 
 /// The shipped configuration for these members and this agent.
