@@ -58,6 +58,9 @@ pub(crate) struct RunArgs {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     pub(crate) threads: u16,
+    /// Write the names that metrics of the reference had before, `inference_pool_*`, beside today's.
+    #[arg(long, env = "ZEROHOP_AGENT_FORMER_METRIC_NAMES")]
+    pub(crate) former_metric_names: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

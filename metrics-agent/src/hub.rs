@@ -11,7 +11,7 @@
 //! scrape ends with one lock instead of a message and a wake-up.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -138,6 +138,14 @@ impl Hub {
     #[must_use]
     pub fn policies(&self) -> Arc<Policies> {
         Arc::clone(&self.policies.borrow())
+    }
+
+    /// What each endpoint said last that it serves.
+    #[must_use]
+    pub fn models(&self) -> HashMap<TargetId, Arc<ModelList>> {
+        let catalogue = self.catalogue.lock();
+        let catalogue = catalogue.unwrap_or_else(PoisonError::into_inner);
+        catalogue.models().clone()
     }
 
     fn publish_policies(&self, change: impl FnOnce(&mut Catalogue) -> bool) {

@@ -155,7 +155,7 @@ fn run(args: &RunArgs) -> Result<(), RunError> {
     let (file, config) = ConfigFile::open(&args.config).map_err(RunError::Config)?;
     let runtime = runtime(args.threads).map_err(RunError::Runtime)?;
     let (config, source) = runtime.block_on(source(args, config))?;
-    runtime.block_on(serve(file, config, source))
+    runtime.block_on(serve(file, config, source, args.former_metric_names))
 }
 
 /// Where resources come from.
@@ -243,7 +243,12 @@ fn runtime(threads: u16) -> io::Result<Runtime> {
         .build()
 }
 
-async fn serve(file: ConfigFile, config: Config, source: Source) -> Result<(), RunError> {
+async fn serve(
+    file: ConfigFile,
+    config: Config,
+    source: Source,
+    former_names: bool,
+) -> Result<(), RunError> {
     let (trigger, shutdown) = shutdown::channel();
     let tls = match &config.listen.tls {
         Some(files) => Some(publish::tls::load(files)?),
@@ -294,7 +299,8 @@ async fn serve(file: ConfigFile, config: Config, source: Source) -> Result<(), R
     let announcing = tokio::spawn(async move { announcer.follow_adapters().await });
     let publisher = Arc::clone(&hub);
     let publishing = tokio::spawn(async move { publisher.publish_changes().await });
-    let answers = Arc::new(Admin::new(Arc::clone(&hub), state, shutdown.clone()));
+    let answers = Admin::new(Arc::clone(&hub), state, shutdown.clone());
+    let answers = Arc::new(answers.with_former_names(former_names));
     let mut admins = tokio::spawn(admin::serve(admin, answers, shutdown.clone()));
     let mut gateways = tokio::spawn(publish::serve(grpc, tls, hub, shutdown.clone()));
 

@@ -1,17 +1,26 @@
-//! The agent's metrics about itself, `zerohop_agent_*`.
+//! The agent's metrics: about itself here, about pools, models and endpoints in [`series`].
+//! `docs/metrics.md` is for operators, and a test compares it with what is emitted.
+//!
+//! ```text
+//!   counters, where things happen ----> Registry --.
+//!   views of pools, when asked -----> Series ------+--> /metrics
+//! ```
 //!
 //! Labels are pools and endpoints of the configuration and closed sets of words, so their number is
 //! bounded; series go when their endpoint or pool goes.
+
+mod family;
+pub mod series;
+mod spread;
 
 use std::{
     collections::BTreeSet,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicU64},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use picker::{Signals, StepModel};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
     metrics::{
@@ -22,6 +31,8 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+
+use series::Series;
 
 /// What is sent to gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,25 +90,6 @@ struct ResultLabels {
     result: Word,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HealthLabels {
-    pool: Name,
-    health: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndpointLabels {
-    endpoint: Name,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartLabels {
-    endpoint: Name,
-    part: Word,
-}
-
-type FloatGauge = Gauge<f64, AtomicU64>;
-
 /// All metrics of the agent.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -105,9 +97,6 @@ pub struct Telemetry {
     scrapes: Family<ScrapeLabels, Counter>,
     scrape_seconds: Histogram,
     problems: Family<KindLabels, Counter>,
-    endpoints: Family<HealthLabels, Gauge>,
-    step_seconds: Family<PartLabels, FloatGauge>,
-    output_tokens: Family<EndpointLabels, FloatGauge>,
     pools: Mutex<BTreeSet<Arc<str>>>,
     publications: Family<PoolLabels, Counter>,
     messages: Family<KindLabels, Counter>,
@@ -136,6 +125,10 @@ pub struct Telemetry {
     pub config_good: Gauge,
     /// DNS look-ups that failed.
     pub dns_failures: Counter,
+    /// Scrapes that brought no page.
+    pub poll_errors: Counter,
+    /// Pages that could not be read in full.
+    pub extract_errors: Counter,
 }
 
 /// The counters of one endpoint, looked up once.
@@ -149,7 +142,51 @@ pub struct ScrapeCounters {
 /// What a failed scrape is counted as; the words of `FailureKind`.
 const FAILURES: [&str; 4] = ["refused", "silent", "server_error", "no_metrics"];
 const OK: &str = "ok";
-const HEALTHS: [&str; 4] = ["ready", "draining", "suspect", "pending"];
+
+impl SentKind {
+    const ALL: [Self; 5] = [
+        Self::Snapshot,
+        Self::Delta,
+        Self::Heartbeat,
+        Self::Refusal,
+        Self::Policy,
+    ];
+
+    const fn labels(self) -> KindLabels {
+        let kind = Word(match self {
+            Self::Snapshot => "snapshot",
+            Self::Delta => "delta",
+            Self::Heartbeat => "heartbeat",
+            Self::Refusal => "refusal",
+            Self::Policy => "policy",
+        });
+        KindLabels { kind }
+    }
+}
+
+impl PageProblem {
+    const ALL: [Self; 4] = [
+        Self::BadLine,
+        Self::BadValue,
+        Self::Truncated,
+        Self::NothingKnown,
+    ];
+
+    const fn labels(self) -> KindLabels {
+        let kind = Word(match self {
+            Self::BadLine => "bad_line",
+            Self::BadValue => "bad_value",
+            Self::Truncated => "truncated",
+            Self::NothingKnown => "nothing_known",
+        });
+        KindLabels { kind }
+    }
+}
+
+const fn taken_labels(taken: bool) -> ResultLabels {
+    let result = Word(if taken { "taken" } else { "refused" });
+    ResultLabels { result }
+}
 
 impl ScrapeCounters {
     /// The counter for a failure of this kind.
@@ -177,9 +214,6 @@ impl Telemetry {
             scrapes: Family::default(),
             scrape_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 12)),
             problems: Family::default(),
-            endpoints: Family::default(),
-            step_seconds: Family::default(),
-            output_tokens: Family::default(),
             pools: Mutex::default(),
             publications: Family::default(),
             messages: Family::default(),
@@ -197,8 +231,11 @@ impl Telemetry {
             eds_refusals: Counter::default(),
             config_good: Gauge::default(),
             dns_failures: Counter::default(),
+            poll_errors: Counter::default(),
+            extract_errors: Counter::default(),
         };
         telemetry.register();
+        telemetry.start_at_zero();
         telemetry
     }
 
@@ -214,20 +251,6 @@ impl Telemetry {
         );
         let family = self.problems.clone();
         registry.register("page_problems", "Problems in metrics pages by kind", family);
-        let family = self.endpoints.clone();
-        registry.register("endpoints", "Endpoints by pool and health", family);
-        let family = self.step_seconds.clone();
-        registry.register(
-            "step_seconds",
-            "Learned cost of an engine's step: fixed, per token computed, per KV-cache token",
-            family,
-        );
-        let family = self.output_tokens.clone();
-        registry.register(
-            "mean_output_tokens",
-            "Learned mean length of an engine's answers",
-            family,
-        );
         let family = self.publications.clone();
         registry.register("publications", "Publications by pool", family);
         let family = self.messages.clone();
@@ -282,6 +305,21 @@ impl Telemetry {
         registry.register("dns_failures", "DNS look-ups that failed", counter);
     }
 
+    /// Makes the series whose labels are closed sets of words, so that a rate exists from the first
+    /// event on.
+    fn start_at_zero(&self) {
+        for problem in PageProblem::ALL {
+            drop(self.problems.get_or_create(&problem.labels()));
+        }
+        for kind in SentKind::ALL {
+            drop(self.messages.get_or_create(&kind.labels()));
+        }
+        for taken in [true, false] {
+            drop(self.reloads.get_or_create(&taken_labels(taken)));
+            drop(self.resource_reloads.get_or_create(&taken_labels(taken)));
+        }
+    }
+
     /// The counters of an endpoint.
     #[must_use]
     pub fn scrape_counters(&self, endpoint: SocketAddr) -> ScrapeCounters {
@@ -317,27 +355,14 @@ impl Telemetry {
     /// Counts problems of a page.
     pub fn page_problem(&self, problem: PageProblem, count: u32) {
         if count > 0 {
-            let kind = Word(match problem {
-                PageProblem::BadLine => "bad_line",
-                PageProblem::BadValue => "bad_value",
-                PageProblem::Truncated => "truncated",
-                PageProblem::NothingKnown => "nothing_known",
-            });
-            let counter = self.problems.get_or_create(&KindLabels { kind });
+            let counter = self.problems.get_or_create(&problem.labels());
             counter.inc_by(u64::from(count));
         }
     }
 
     /// Counts a message to a gateway.
     pub fn sent(&self, kind: SentKind, bytes: usize) {
-        let kind = Word(match kind {
-            SentKind::Snapshot => "snapshot",
-            SentKind::Delta => "delta",
-            SentKind::Heartbeat => "heartbeat",
-            SentKind::Refusal => "refusal",
-            SentKind::Policy => "policy",
-        });
-        self.messages.get_or_create(&KindLabels { kind }).inc();
+        self.messages.get_or_create(&kind.labels()).inc();
         self.sent_bytes.inc_by(u64::try_from(bytes).unwrap_or(0));
     }
 
@@ -351,16 +376,14 @@ impl Telemetry {
 
     /// Counts a configuration that was read and taken, or refused.
     pub fn reloaded(&self, taken: bool) {
-        let result = Word(if taken { "taken" } else { "refused" });
-        self.reloads.get_or_create(&ResultLabels { result }).inc();
+        self.reloads.get_or_create(&taken_labels(taken)).inc();
         self.config_good.set(i64::from(taken));
     }
 
     /// Counts resources that were read: taken, or left for what was before.
     pub fn resources_read(&self, taken: bool, mistakes: usize) {
-        let result = Word(if taken { "taken" } else { "refused" });
         let reloads = &self.resource_reloads;
-        reloads.get_or_create(&ResultLabels { result }).inc();
+        reloads.get_or_create(&taken_labels(taken)).inc();
         self.resource_mistakes
             .set(i64::try_from(mistakes).unwrap_or(i64::MAX));
     }
@@ -375,77 +398,19 @@ impl Telemetry {
         for gone in known.difference(&now) {
             let pool = Name(Arc::clone(gone));
             self.publications.remove(&PoolLabels { pool: pool.clone() });
-            for health in HEALTHS {
-                let health = Word(health);
-                let pool = pool.clone();
-                self.endpoints.remove(&HealthLabels { pool, health });
-            }
         }
         *known = now;
-    }
-
-    /// Notes how many endpoints are in which state; called before the metrics are read.
-    pub fn set_health(&self, pool: &Arc<str>, counts: crate::index::HealthCounts) {
-        let counts = [
-            counts.ready,
-            counts.draining,
-            counts.suspect,
-            counts.pending,
-        ];
-        for (health, count) in HEALTHS.into_iter().zip(counts) {
-            let labels = HealthLabels {
-                pool: Name(Arc::clone(pool)),
-                health: Word(health),
-            };
-            let gauge = self.endpoints.get_or_create(&labels);
-            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-    }
-
-    /// Notes what was learned of the endpoints, and forgets what was noted before; called before the
-    /// metrics are read.
-    pub fn set_learned<'a>(&self, learned: impl Iterator<Item = (SocketAddr, &'a Signals)>) {
-        self.step_seconds.clear();
-        self.output_tokens.clear();
-        for (endpoint, signals) in learned {
-            let endpoint = Name(Arc::from(endpoint.to_string()));
-            if let Some(mean) = signals.mean_output_tokens {
-                let labels = EndpointLabels {
-                    endpoint: endpoint.clone(),
-                };
-                let gauge = self.output_tokens.get_or_create(&labels);
-                gauge.set(f64::from(mean.value));
-            }
-            let Some(StepModel {
-                base_us,
-                token_us,
-                kv_token_us,
-            }) = signals.step_model.map(|model| model.value)
-            else {
-                continue;
-            };
-            for (part, micros) in [
-                ("base", base_us),
-                ("token", token_us),
-                ("kv_token", kv_token_us),
-            ] {
-                let labels = PartLabels {
-                    endpoint: endpoint.clone(),
-                    part: Word(part),
-                };
-                let gauge = self.step_seconds.get_or_create(&labels);
-                gauge.set(f64::from(micros) / 1e6);
-            }
-        }
     }
 
     /// All metrics in the OpenMetrics text format.
     ///
     /// # Errors
     /// When the writer of the format fails, which a `String` does not.
-    pub fn render(&self) -> Result<String, fmt::Error> {
+    pub fn render(&self, series: Series<'_>) -> Result<String, fmt::Error> {
         let mut page = String::new();
-        text::encode(&mut page, &self.registry)?;
+        text::encode_registry(&mut page, &self.registry)?;
+        family::encode(&mut page, series.families(self))?;
+        text::encode_eof(&mut page)?;
         Ok(page)
     }
 }

@@ -112,6 +112,7 @@ impl Scraped {
             health: Health::Ready,
             reason: "scraped".into(),
             life: 1,
+            tallies: Default::default(),
         }
     }
 }

@@ -188,6 +188,7 @@ impl Rig {
                 health: Health::Ready,
                 reason: "scraped".into(),
                 life,
+                tallies: Default::default(),
             },
         );
     }

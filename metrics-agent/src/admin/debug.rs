@@ -1,6 +1,6 @@
 //! `/debug/pools`: all that is known, as JSON. Its form may change with any release.
 
-use picker::{Health, Millis, Signal};
+use picker::{Millis, Signal};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -98,21 +98,13 @@ fn endpoint(endpoint: &EndpointView, now: Millis) -> Value {
         "weight": endpoint.weight,
         "price": endpoint.price,
         "generation": format!("{:016x}", endpoint.generation),
-        "health": latest.map_or("pending", |latest| health(latest.health)),
+        "health": endpoint.health(),
         "reason": latest.map(|latest| &*latest.reason),
         "last_attempt_age_ms": latest.map(|latest| now.since(latest.at)),
         "attempts": endpoint.attempts,
         "failures": endpoint.failures,
         "signals": latest.map(|latest| signals(latest, now)),
     })
-}
-
-const fn health(health: Health) -> &'static str {
-    match health {
-        Health::Ready => "ready",
-        Health::Draining => "draining",
-        Health::Suspect => "suspect",
-    }
 }
 
 /// Unknown signals are null.

@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
 use super::debug;
-use crate::{discovery::ConfigState, hub::Hub, shutdown::Shutdown};
+use crate::{discovery::ConfigState, hub::Hub, shutdown::Shutdown, telemetry::series::Series};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -20,6 +20,7 @@ pub struct Admin {
     hub: Arc<Hub>,
     config: Arc<ArcSwap<ConfigState>>,
     shutdown: Shutdown,
+    former_names: bool,
 }
 
 struct Answer {
@@ -46,7 +47,15 @@ impl Admin {
             hub,
             config,
             shutdown,
+            former_names: false,
         }
+    }
+
+    /// Writes the reference's former names of metrics too, if `wanted`.
+    #[must_use]
+    pub const fn with_former_names(mut self, wanted: bool) -> Self {
+        self.former_names = wanted;
+        self
     }
 
     /// The response to a request, whose body is never looked at.
@@ -84,14 +93,16 @@ impl Admin {
     }
 
     fn metrics(&self) -> Answer {
-        let telemetry = &self.hub.telemetry;
-        let index = self.hub.index();
-        for (pool, counts) in index.health_counts() {
-            telemetry.set_health(pool, counts);
-        }
-        telemetry.set_learned(index.signals());
-        drop(index);
-        match telemetry.render() {
+        let now = self.hub.clock.now();
+        let pools = self.hub.index().view(now);
+        let models = self.hub.models();
+        let series = Series {
+            pools: &pools,
+            models: &models,
+            former_names: self.former_names,
+            now,
+        };
+        match self.hub.telemetry.render(series) {
             Ok(body) => Answer {
                 status: StatusCode::OK,
                 content_type: OPEN_METRICS,

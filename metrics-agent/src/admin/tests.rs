@@ -22,6 +22,8 @@ use crate::{
     telemetry::Telemetry,
 };
 
+mod metrics;
+
 struct Rig {
     hub: Arc<Hub>,
     config: Arc<ArcSwap<ConfigState>>,
@@ -103,6 +105,7 @@ fn scraped(hub: &Hub) {
             health: Health::Suspect,
             reason: "hung".into(),
             life: 1,
+            tallies: Default::default(),
         },
     );
 }
@@ -219,10 +222,10 @@ async fn metrics_name_endpoints_and_pools_and_forget_them() {
     assert_eq!(status, 200);
     for line in [
         "zerohop_agent_scrapes_total{endpoint=\"10.0.0.1:8000\",result=\"ok\"} 1",
-        "zerohop_agent_endpoints{pool=\"default\",health=\"suspect\"} 1",
+        "zerohop_agent_endpoints{pool=\"default\",health=\"suspect\"} 1.0",
         "zerohop_agent_gateways 0",
-        "zerohop_agent_step_seconds{endpoint=\"10.0.0.1:8000\",part=\"base\"} 0.0055",
-        "zerohop_agent_mean_output_tokens{endpoint=\"10.0.0.1:8000\"} 225.0",
+        "zerohop_agent_step_seconds{pool=\"default\",endpoint=\"10.0.0.1:8000\",part=\"base\"} 0.0055",
+        "zerohop_agent_mean_output_tokens{pool=\"default\",endpoint=\"10.0.0.1:8000\"} 225.0",
         "# EOF",
     ] {
         assert!(

@@ -21,6 +21,18 @@ pub enum Attempt {
     Overdue,
 }
 
+/// What an engine has counted since it started; unknown what its page does not say. For people and
+/// metrics, never for gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Tallies {
+    /// Finished requests, whatever their ending.
+    pub finished: Option<f64>,
+    /// Prompt tokens.
+    pub prompt_tokens: Option<f64>,
+    /// Prompt tokens found in the prefix cache.
+    pub cached_tokens: Option<f64>,
+}
+
 /// The outcome of one scrape attempt, as the endpoint's watcher judged it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
@@ -37,6 +49,8 @@ pub struct Observation {
     /// What tells this life of the engine from the next (see [`crate::scrape::Watch::life`]); 0
     /// until the first page.
     pub life: u64,
+    /// What the last page counted.
+    pub tallies: Tallies,
 }
 
 /// What tells one life of an address from the next. Agents that look at the same pod get the same

@@ -49,6 +49,12 @@ impl Loads {
             .collect()
     }
 
+    /// What all gateways together have in flight on an endpoint.
+    #[must_use]
+    pub fn total(&self, id: EndpointId) -> InFlight {
+        self.totals.get(&id).copied().unwrap_or_default()
+    }
+
     /// The gateways that reported, with their reports.
     pub fn gateways(&self) -> impl Iterator<Item = (&Arc<str>, &GatewayLoad)> {
         self.by_gateway.iter()

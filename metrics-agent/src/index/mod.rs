@@ -36,11 +36,11 @@ use picker::Millis;
 use endpoint::EndpointState;
 use pool::PoolState;
 
-pub use endpoint::{Attempt, Observation, REFRESH_MS, generation};
+pub use endpoint::{Attempt, Observation, REFRESH_MS, Tallies, generation};
 pub use loads::{GatewayLoad, Loads};
 pub use membership::{Member, Membership, PoolMembers, TargetId};
 pub use publication::Publication;
-pub use views::{EndpointView, GatewayView, HealthCounts, Pod, PoolView};
+pub use views::{EndpointView, GatewayView, Pod, PoolView, STALE_MS};
 
 /// The publications of one round, by pool.
 pub type Publications = BTreeMap<Arc<str>, Arc<Publication>>;

@@ -123,6 +123,11 @@ impl PoolState {
         self.loads.gateways()
     }
 
+    /// What the gateways together have in flight on an endpoint.
+    pub(super) fn in_flight(&self, id: EndpointId) -> InFlight {
+        self.loads.total(id)
+    }
+
     pub(super) fn version(&self) -> Option<SnapshotVersion> {
         self.last.as_ref().map(|last| last.version)
     }

@@ -115,6 +115,7 @@ fn observation(now: Millis, life: u64) -> Observation {
         health: Health::Ready,
         reason: "scraped".into(),
         life,
+        tallies: Default::default(),
     }
 }
 

@@ -55,6 +55,7 @@ fn page(at: u64, waiting: f32, life: u64) -> Observation {
         health: Health::Ready,
         reason: "scraped".into(),
         life,
+        tallies: Default::default(),
     }
 }
 

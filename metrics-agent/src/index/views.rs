@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use picker::{Health, InFlight, Millis, Signals, SnapshotVersion};
+use picker::{EndpointId, Health, InFlight, Millis, Signals, SnapshotVersion};
 
-use super::{Index, Observation, TargetId, generation};
+use super::{Index, Observation, TargetId, generation, pool::PoolState};
 
 /// A pool as people see it.
 #[derive(Debug, Clone)]
@@ -22,6 +22,8 @@ pub struct PoolView {
 /// An endpoint as people see it.
 #[derive(Debug, Clone)]
 pub struct EndpointView {
+    /// Whose scrapes tell of it.
+    pub target: TargetId,
     /// Where requests go.
     pub address: SocketAddr,
     /// The configured name.
@@ -40,6 +42,81 @@ pub struct EndpointView {
     pub attempts: u64,
     /// Of those, the failed ones.
     pub failures: u64,
+    /// What the gateways together have in flight there.
+    pub in_flight: InFlight,
+}
+
+/// Signals older than this say nothing about now: the reference's threshold for a pool's series.
+pub const STALE_MS: u64 = 2_000;
+
+/// Waiting requests and KV-cache utilization at which the reference calls an endpoint saturated.
+const SATURATED: (f32, f32) = (5.0, 0.8);
+
+impl EndpointView {
+    /// The endpoint's signals unless they are stale, or the endpoint was never scraped.
+    #[must_use]
+    pub fn fresh(&self, now: Millis) -> Option<&Signals> {
+        let signals = &self.latest.as_ref()?.signals;
+        (self.age_ms(now)? <= STALE_MS).then_some(signals)
+    }
+
+    /// The age of the oldest of the known load signals in milliseconds; `None` when none is known.
+    #[must_use]
+    pub fn age_ms(&self, now: Millis) -> Option<u64> {
+        let signals = &self.latest.as_ref()?.signals;
+        let gauges = [&signals.waiting, &signals.running, &signals.kv_usage];
+        gauges
+            .into_iter()
+            .flatten()
+            .map(|gauge| gauge.age_ms(now))
+            .max()
+    }
+
+    /// How full the endpoint is by the reference's measure, the greater of waiting requests over 5
+    /// and KV-cache utilization over 0.8, so that 1 is saturated; `None` when that is not known now.
+    #[must_use]
+    pub fn saturation(&self, now: Millis) -> Option<f32> {
+        let signals = self.fresh(now)?;
+        let (waiting, kv_usage) = (signals.waiting?.value, signals.kv_usage?.value);
+        Some((waiting / SATURATED.0).max(kv_usage / SATURATED.1))
+    }
+
+    /// Its state as a word: `ready`, `draining`, `suspect`, or `pending` before the first scrape.
+    #[must_use]
+    pub fn health(&self) -> &'static str {
+        match self.latest.as_ref().map(|latest| latest.health) {
+            Some(Health::Ready) => "ready",
+            Some(Health::Draining) => "draining",
+            Some(Health::Suspect) => "suspect",
+            None => "pending",
+        }
+    }
+
+    /// Whether requests may be sent there.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.has(Health::Ready)
+    }
+
+    /// Whether it finishes what it has and takes nothing more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.has(Health::Draining)
+    }
+
+    fn has(&self, health: Health) -> bool {
+        let latest = self.latest.as_ref();
+        latest.is_some_and(|latest| latest.health == health)
+    }
+
+    /// What people call it: the name of its pod without the pod's UID, else the address.
+    #[must_use]
+    pub fn shown_name(&self) -> String {
+        match self.name.as_deref().map(|name| name.split('/').next()) {
+            Some(Some(name)) if !name.is_empty() => name.to_owned(),
+            _ => self.address.to_string(),
+        }
+    }
 }
 
 /// An endpoint as the roll-out of adapters sees it.
@@ -68,17 +145,20 @@ pub struct GatewayView {
     pub in_flight: InFlight,
 }
 
-/// How many endpoints of a pool are in which state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HealthCounts {
-    /// May be picked.
-    pub ready: usize,
-    /// Going away.
-    pub draining: usize,
-    /// Failing or hung.
-    pub suspect: usize,
-    /// Not yet scraped.
-    pub pending: usize,
+impl PoolView {
+    /// The reference's saturation of the pool: the mean over its endpoints, of which one that cannot
+    /// be told counts as saturated, as does an empty pool. Draining endpoints are no longer of it.
+    #[must_use]
+    pub fn saturation(&self, now: Millis) -> f32 {
+        let endpoints = self.endpoints.iter().filter(|each| !each.is_draining());
+        let (sum, count) = endpoints.fold((0.0, 0_u32), |(sum, count), endpoint| {
+            (sum + endpoint.saturation(now).unwrap_or(1.0), count + 1)
+        });
+        match count {
+            0 => 1.0,
+            count => sum / count as f32,
+        }
+    }
 }
 
 impl Index {
@@ -93,7 +173,7 @@ impl Index {
                 endpoints: pool
                     .members
                     .iter()
-                    .map(|member| self.endpoint_view(member))
+                    .map(|member| self.endpoint_view(pool, member))
                     .collect(),
                 gateways: pool
                     .gateways()
@@ -132,48 +212,27 @@ impl Index {
             .collect()
     }
 
-    /// How many endpoints are in which state, by pool.
-    pub fn health_counts(&self) -> impl Iterator<Item = (&Arc<str>, HealthCounts)> {
-        self.pools.iter().map(|(name, pool)| {
-            let mut counts = HealthCounts::default();
-            for member in &pool.members {
-                let state = self.endpoints.get(&member.target);
-                let latest = state.and_then(|state| state.latest.as_ref());
-                match latest.map(|latest| latest.health) {
-                    Some(Health::Ready) => counts.ready += 1,
-                    Some(Health::Draining) => counts.draining += 1,
-                    Some(Health::Suspect) => counts.suspect += 1,
-                    None => counts.pending += 1,
-                }
-            }
-            (name, counts)
-        })
-    }
-
-    /// The signals of every endpoint that was scraped, by address; one in several pools occurs
-    /// several times.
-    pub fn signals(&self) -> impl Iterator<Item = (SocketAddr, &Signals)> {
-        let members = self.pools.values().flat_map(|pool| &pool.members);
-        members.filter_map(|member| {
-            let latest = self.endpoints.get(&member.target)?.latest.as_ref()?;
-            Some((member.address, &latest.signals))
-        })
-    }
-
-    fn endpoint_view(&self, member: &super::Member) -> EndpointView {
+    fn endpoint_view(&self, pool: &PoolState, member: &super::Member) -> EndpointView {
         let state = self.endpoints.get(&member.target);
         let latest = state.and_then(|state| state.latest.clone());
         let life = latest.as_ref().map_or(0, |latest| latest.life);
+        let generation = generation(member.address, member.name.as_deref(), life);
+        let id = EndpointId {
+            address: member.address,
+            generation,
+        };
         EndpointView {
+            target: member.target,
             address: member.address,
             name: member.name.clone(),
             labels: Arc::clone(&member.labels),
             weight: member.weight,
             price: member.price,
-            generation: generation(member.address, member.name.as_deref(), life),
+            generation,
             latest,
             attempts: state.map_or(0, |state| state.attempts),
             failures: state.map_or(0, |state| state.failures),
+            in_flight: pool.in_flight(id),
         }
     }
 }

@@ -80,6 +80,12 @@ impl Catalogue {
         true
     }
 
+    /// What each endpoint said last that it serves.
+    #[must_use]
+    pub fn models(&self) -> &HashMap<TargetId, Arc<ModelList>> {
+        &self.models
+    }
+
     /// The policies as they are now, if any of them changed since the last call. Adapters that are
     /// being rolled out on `board` are not drawn before they are ready.
     pub fn publish(&mut self, board: &Board) -> Option<Arc<Policies>> {

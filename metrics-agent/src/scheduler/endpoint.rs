@@ -155,8 +155,12 @@ impl Task {
                 telemetry.page_problem(PageProblem::BadValue, problems.bad_values);
                 telemetry.page_problem(PageProblem::Truncated, problems.truncated.into());
                 telemetry.page_problem(PageProblem::NothingKnown, problems.nothing_known.into());
+                if !problems.is_clean() {
+                    telemetry.extract_errors.inc();
+                }
             }
             Err(error) => {
+                telemetry.poll_errors.inc();
                 if let Some(counter) = self.counters.failed(error.kind().as_str()) {
                     counter.inc();
                 }

@@ -6,7 +6,7 @@ use picker::Millis;
 
 use crate::{
     config::ScrapeSettings,
-    index::{Attempt, Observation},
+    index::{Attempt, Observation, Tallies},
     scrape::{Cause, Models, ScrapeError, Scraped, Watch, WatchConfig},
 };
 
@@ -20,6 +20,7 @@ pub(super) struct Judge {
     watch: Watch,
     /// Of the last failed attempt; empty after a good one.
     failure: String,
+    tallies: Tallies,
 }
 
 impl Judge {
@@ -32,6 +33,7 @@ impl Judge {
         Self {
             watch: Watch::new(config),
             failure: String::new(),
+            tallies: Tallies::default(),
         }
     }
 
@@ -65,6 +67,11 @@ impl Judge {
                     self.failure
                         .push_str("the page holds no metric that the engine should have");
                 }
+                self.tallies = Tallies {
+                    finished: scraped.success_total,
+                    prompt_tokens: scraped.prompt_tokens_total,
+                    cached_tokens: scraped.cached_prompt_tokens_total,
+                };
                 self.watch.scraped(scraped, now);
                 Attempt::Scraped
             }
@@ -86,6 +93,7 @@ impl Judge {
             health: self.watch.health(now),
             reason: self.reason(cause),
             life: self.watch.life(),
+            tallies: self.tallies,
         }
     }
 

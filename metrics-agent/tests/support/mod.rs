@@ -98,6 +98,7 @@ impl Rig {
                 health: Health::Ready,
                 reason: "scraped".into(),
                 life: 1,
+                tallies: Default::default(),
             },
         );
     }
