@@ -1,6 +1,6 @@
 //! The prefix index: blocks and turns remembered per endpoint, matched from the first block on.
 
-use super::{PrefixNote, table::TagTable};
+use super::{PrefixNote, holders::Holders, table::TagTable};
 use crate::{
     config::PrefixConfig,
     endpoint::Endpoint,
@@ -32,6 +32,7 @@ pub(crate) struct PrefixIndex {
     learned_bytes_per_token: f32,
     bytes_per_token: f32,
     slots: Vec<Slot>,
+    holders: Holders,
 }
 
 /// What is remembered of one endpoint.
@@ -50,6 +51,7 @@ impl PrefixIndex {
             learned_bytes_per_token: BYTES_PER_TOKEN,
             bytes_per_token: BYTES_PER_TOKEN,
             slots: Vec::new(),
+            holders: Holders::default(),
         }
     }
 
@@ -147,27 +149,40 @@ impl PrefixIndex {
     /// Writes into `matched`, which gets `bound` entries, how many leading bytes of the prompt each of
     /// `slots` probably holds; left empty when none holds any.
     pub(crate) fn match_into(
-        &self,
+        &mut self,
         facts: &RequestFacts,
-        slots: impl Iterator<Item = u32>,
+        slots: impl Iterator<Item = u32> + Clone,
         bound: usize,
         matched: &mut Vec<u32>,
     ) {
+        let Self { slots: known, .. } = self;
+        let table_of = |slot: u32| known.get(slot as usize).map(|slot| &slot.table);
+        let block_bytes = self.config.block_bytes;
         matched.clear();
-        if facts.prefix.is_empty() && facts.turns.is_empty() {
+        let mut note = |slot: u32, bytes: u32| {
+            if matched.is_empty() {
+                matched.resize(bound, 0);
+            }
+            if let Some(entry) = matched.get_mut(slot as usize) {
+                *entry = bytes;
+            }
+        };
+        self.holders.find(&facts.prefix, slots.clone(), table_of);
+        let holders = self.holders.iter();
+        let holders = holders.map(|(slot, blocks)| (slot, blocks.saturating_mul(block_bytes)));
+        // Without an answer among its messages, a prompt is cached in whole blocks only.
+        if facts.turns.len() < 2 {
+            holders.for_each(|(slot, bytes)| note(slot, bytes));
             return;
         }
-        for at in slots {
-            let Some(slot) = self.slots.get(at as usize) else {
-                continue;
-            };
-            let bytes = match_one(&slot.table, facts, self.config.block_bytes);
-            if bytes > 0 {
-                if matched.is_empty() {
-                    matched.resize(bound, 0);
-                }
-                if let Some(entry) = matched.get_mut(at as usize) {
-                    *entry = bytes;
+        let mut holders = holders.peekable();
+        for slot in slots {
+            let holder = holders.next_if(|(holder, _)| *holder == slot);
+            let bytes = holder.map_or(0, |(_, bytes)| bytes);
+            if let Some(table) = table_of(slot) {
+                let reach = reach_of_turns(table, &facts.turns, bytes, block_bytes);
+                if reach > 0 {
+                    note(slot, reach);
                 }
             }
         }
@@ -180,32 +195,16 @@ impl PrefixIndex {
     }
 }
 
-/// The leading bytes of the prompt that are in `table`: its blocks up to the first that is missing
-/// and, if that is further, the message behind a turn that is known there.
-///
-/// The first missing block is found by halving. A chained hash stands for all blocks before it, which
-/// went there together with it and have been younger ever since: where a block is known, those before
-/// it are cached too, even if one of them has fallen out of a crowded bucket.
+/// How far the prompt is cached where `bytes` of it are in whole blocks: up to there or, if that is
+/// further, to the end of the message behind a turn that is in `table`.
 ///
 /// The message behind a turn counts because this endpoint generated it. A turn counts only when all
 /// whole blocks before its end do: it went there together with them, and where they have fallen out
 /// its answer has too.
-fn match_one(table: &TagTable, facts: &RequestFacts, block_bytes: u32) -> u32 {
-    // Most endpoints know nothing of most prompts.
-    let blocks = match facts.prefix.first() {
-        Some(first) if table.contains(*first) => {
-            facts.prefix.partition_point(|hash| table.contains(*hash))
-        }
-        _ => 0,
-    };
-    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
-    let bytes = blocks.saturating_mul(block_bytes);
+fn reach_of_turns(table: &TagTable, turns: &[Turn], bytes: u32, block_bytes: u32) -> u32 {
     let reach = bytes.saturating_add(block_bytes);
-    let within = facts.turns.partition_point(|turn| turn.end_bytes < reach);
-    let turns = facts
-        .turns
-        .get(..within.saturating_add(1))
-        .unwrap_or(&facts.turns);
+    let within = turns.partition_point(|turn| turn.end_bytes < reach);
+    let turns = turns.get(..within.saturating_add(1)).unwrap_or(turns);
     turns
         .windows(2)
         .rev()

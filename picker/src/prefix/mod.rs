@@ -52,6 +52,7 @@
 //! much of every match, and a chat's first request is often shorter than 512 bytes.
 
 mod hash;
+mod holders;
 pub(crate) mod index;
 mod note;
 mod table;

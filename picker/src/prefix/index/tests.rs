@@ -33,7 +33,7 @@ fn facts(prefix: &[u64], turns: &[(u64, u32)]) -> RequestFacts {
     }
 }
 
-fn matched(index: &PrefixIndex, facts: &RequestFacts, bound: u32) -> Vec<u32> {
+fn matched(index: &mut PrefixIndex, facts: &RequestFacts, bound: u32) -> Vec<u32> {
     let mut matched = vec![7];
     index.match_into(facts, 0..bound, bound as usize, &mut matched);
     if matched.is_empty() {
@@ -56,11 +56,11 @@ fn a_match_counts_from_the_first_block_to_the_first_gap() {
     index.insert(1, &[a, b, e, d], None);
     index.insert(2, &[b, c], None);
     assert_eq!(
-        matched(&index, &facts(&[a, b, c, d], &[]), 3),
+        matched(&mut index, &facts(&[a, b, c, d], &[]), 3),
         [3 * BLOCK, 2 * BLOCK, 0]
     );
-    assert_eq!(matched(&index, &facts(&[77], &[]), 3), [0, 0, 0]);
-    assert_eq!(matched(&index, &facts(&[], &[]), 3), [0, 0, 0]);
+    assert_eq!(matched(&mut index, &facts(&[77], &[]), 3), [0, 0, 0]);
+    assert_eq!(matched(&mut index, &facts(&[], &[]), 3), [0, 0, 0]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_slot_that_is_forgotten_holds_nothing_and_takes_no_memory() {
     index.insert(0, &[1, 2], Some(3));
     index.insert(1, &[1], None);
     index.forget(0);
-    assert_eq!(matched(&index, &facts(&[1, 2], &[]), 2), [0, BLOCK]);
+    assert_eq!(matched(&mut index, &facts(&[1, 2], &[]), 2), [0, BLOCK]);
     assert_eq!(index.slots[0].table.places(), 0);
 }
 
@@ -106,14 +106,14 @@ fn an_answer_counts_where_it_was_generated() {
         &[(901, 400), (902, 600), (903, 1_400), (904, 1_500)],
     );
     assert_eq!(
-        matched(&index, &next, 3),
+        matched(&mut index, &next, 3),
         [0, 1_400, 2 * BLOCK],
         "the answer ends at 1,400"
     );
     // The request itself, sent to slot 2, makes all whole blocks of it cached there, and nobody
     // has answered it before.
     index.insert(2, &next.prefix, Some(904));
-    assert_eq!(matched(&index, &next, 3), [0, 1_400, 4 * BLOCK]);
+    assert_eq!(matched(&mut index, &next, 3), [0, 1_400, 4 * BLOCK]);
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn the_last_turn_that_is_known_counts() {
         (904, 1_700),
         (905, 2_000),
     ];
-    assert_eq!(matched(&index, &facts(&prefix, &turns), 1), [1_700]);
+    assert_eq!(matched(&mut index, &facts(&prefix, &turns), 1), [1_700]);
     assert_eq!(
-        matched(&index, &facts(&prefix, &turns[..3]), 1),
+        matched(&mut index, &facts(&prefix, &turns[..3]), 1),
         [3 * BLOCK],
         "the last turn of a request has no answer yet"
     );
     assert_eq!(
-        matched(&index, &facts(&prefix, &turns[..2]), 1),
+        matched(&mut index, &facts(&prefix, &turns[..2]), 1),
         [3 * BLOCK],
         "an answer that ends within the blocks adds nothing"
     );
@@ -147,7 +147,7 @@ fn a_chat_shorter_than_a_block_is_known_by_its_turns() {
     let mut index = index(2, 100);
     index.insert(1, &[], Some(901));
     let next = facts(&[], &[(901, 90), (902, 190), (903, 240)]);
-    assert_eq!(matched(&index, &next, 2), [0, 190]);
+    assert_eq!(matched(&mut index, &next, 2), [0, 190]);
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn a_turn_whose_blocks_are_gone_does_not_count() {
     let mut index = index(1, 100);
     index.insert(0, &[11, 22, 33], Some(901));
     let next = facts(&[11, 22, 33, 44], &[(901, 800), (902, 1_050)]);
-    assert_eq!(matched(&index, &next, 1), [1_050]);
+    assert_eq!(matched(&mut index, &next, 1), [1_050]);
     index.slots[0].table.forget(33);
-    assert_eq!(matched(&index, &next, 1), [2 * BLOCK]);
+    assert_eq!(matched(&mut index, &next, 1), [2 * BLOCK]);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn the_prefix_of_one_endpoint_and_the_turn_of_another_do_not_mix() {
     index.insert(0, &[11, 22], None);
     index.insert(1, &[], Some(901));
     let next = facts(&[11, 22, 33], &[(901, 600), (902, 800)]);
-    assert_eq!(matched(&index, &next, 2), [2 * BLOCK, 0]);
+    assert_eq!(matched(&mut index, &next, 2), [2 * BLOCK, 0]);
 }
 
 fn note(prefix: &[u64], turn: Option<u64>, cached_blocks: u32) -> PrefixNote {
@@ -186,7 +186,7 @@ fn a_note_of_a_dispatch_is_a_dispatch() {
     let mut index = index(2, 100);
     index.apply(1, &note(&[11, 22], Some(901), 2));
     let next = facts(&[11, 22, 33], &[(901, 600), (902, 800)]);
-    assert_eq!(matched(&index, &next, 2), [0, 800]);
+    assert_eq!(matched(&mut index, &next, 2), [0, 800]);
     index.apply(1, &note(&[], Some(905), 0));
     index.apply(7, &note(&[1], None, 1));
     assert_eq!(index.len(), 4, "a chat without a whole block has a turn");
@@ -199,9 +199,9 @@ fn a_correction_forgets_what_lies_beyond_and_the_turn() {
     index.apply(0, &sent);
     index.apply(1, &sent);
     let next = facts(&[11, 22, 33, 44], &[(901, 1_100), (902, 1_200)]);
-    assert_eq!(matched(&index, &next, 2), [1_200, 1_200]);
+    assert_eq!(matched(&mut index, &next, 2), [1_200, 1_200]);
     index.apply(0, &sent.clone().corrected(2 * 256 - 10, 256));
-    assert_eq!(matched(&index, &next, 2), [2 * BLOCK, 1_200]);
+    assert_eq!(matched(&mut index, &next, 2), [2 * BLOCK, 1_200]);
     assert_eq!(index.slots[0].table.len(), 2, "the turn is gone too");
     index.apply(0, &sent.clone().corrected(0, 256));
     assert_eq!(index.slots[0].table.len(), 0);
@@ -306,11 +306,11 @@ fn a_table_follows_its_capacity_and_keeps_what_fits() {
         TagTable::places_for(1_000),
         "at once"
     );
-    assert_eq!(matched(&index, &facts(&prompt, &[]), 1), [150 * BLOCK]);
+    assert_eq!(matched(&mut index, &facts(&prompt, &[]), 1), [150 * BLOCK]);
     index.set_capacity(0, 30_000);
     index.insert(0, &[2], None);
     assert_eq!(index.slots[0].table.places(), 37_504);
-    assert_eq!(matched(&index, &facts(&prompt, &[]), 1), [150 * BLOCK]);
+    assert_eq!(matched(&mut index, &facts(&prompt, &[]), 1), [150 * BLOCK]);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn a_prompt_longer_than_the_capacity_keeps_its_head() {
     let mut index = index(1, 64);
     let prompt = blocks(6, 100_000);
     index.insert(0, &prompt, Some(1));
-    let bytes = matched(&index, &facts(&prompt, &[]), 1)[0];
+    let bytes = matched(&mut index, &facts(&prompt, &[]), 1)[0];
     assert!((20 * BLOCK..=128 * BLOCK).contains(&bytes), "{bytes}");
     assert_eq!(index.slots[0].table.places(), 128);
 }
@@ -348,12 +348,12 @@ fn hostile_hashes_and_turns_do_no_harm() {
         &same,
         &[(0, u32::MAX), (0, 0), (u64::MAX, u32::MAX), (0, 5)],
     );
-    assert!(matched(&index, &long, 2)[0] >= 10_000 * BLOCK);
+    assert!(matched(&mut index, &long, 2)[0] >= 10_000 * BLOCK);
     for low in [0u64, 1, 0xffff_ffff] {
         for high in [0u64, 1, 0xffff_ffff] {
             index.insert(1, &[high << 32 | low], None);
             assert_eq!(
-                matched(&index, &facts(&[high << 32 | low], &[]), 2)[1],
+                matched(&mut index, &facts(&[high << 32 | low], &[]), 2)[1],
                 BLOCK
             );
         }

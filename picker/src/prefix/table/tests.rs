@@ -39,7 +39,7 @@ fn forgetting_keeps_the_order_of_the_others() {
     }
     table.forget(block(0, 3));
     table.forget(block(0, 9));
-    assert_eq!(table.buckets[0][..4], [4, 2, 1, EMPTY]);
+    assert_eq!(table.buckets[0].0[..4], [4, 2, 1, EMPTY]);
     TagTable::default().forget(1);
 }
 
@@ -144,8 +144,8 @@ fn it_agrees_with_plain_lists_over_100_000_steps() {
         if step % 100 == 0 {
             assert_eq!(table.places(), model.buckets.len() * WAYS, "step {step}");
             for (bucket, listed) in table.buckets.iter().zip(&model.buckets) {
-                assert_eq!(bucket[..listed.len()], listed[..], "step {step}");
-                assert!(bucket[listed.len()..].iter().all(|tag| *tag == EMPTY));
+                assert_eq!(bucket.0[..listed.len()], listed[..], "step {step}");
+                assert!(bucket.0[listed.len()..].iter().all(|tag| *tag == EMPTY));
             }
         }
     }

@@ -99,7 +99,7 @@ fn found(capacity: usize, requests: usize) -> (usize, usize) {
     let (mut ours, mut best) = (0, 0);
     for _ in 0..requests {
         let prompt = traffic.next();
-        ours += (matched(&index, &facts(&prompt, &[]), 1)[0] / BLOCK) as usize;
+        ours += (matched(&mut index, &facts(&prompt, &[]), 1)[0] / BLOCK) as usize;
         best += exact.matched(&prompt);
         index.insert(0, &prompt, None);
         exact.insert(&prompt);
