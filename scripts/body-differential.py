@@ -7,7 +7,8 @@ a length (4 bytes, little endian) and a body; each is answered by one line on st
     E                 refused
     O                 no object
     D SURE LIMITS M   an object: SURE is 1 when any careful reader must agree, else 0; LIMITS is stream, max_tokens,
-                      max_completion_tokens, max_output_tokens and n, separated by commas, each a number or `-`;
+                      max_completion_tokens, max_output_tokens, n, max_tokens and n of sampling_params, and how many
+                      prompts a list of them holds, separated by commas, each a number or `-`;
                       M is the model in hex of UTF-8, `-` when it is absent or no string, `""` when it is empty
 
 A body is sure unless it leans on what only some builds of Python take: surrogates encoded as UTF-8, UTF-16 or UTF-32,
@@ -60,6 +61,11 @@ def answer(body: bytes) -> str:
         return "O"
     limits = ["1" if value.get("stream") is True else "0"]
     limits += [limit(value.get(name)) for name in LIMITS]
+    sampling = value.get("sampling_params")
+    sampling = sampling if isinstance(sampling, dict) else {}
+    limits += [limit(sampling.get(name)) for name in ("max_tokens", "n")]
+    prompt = value.get("prompt")
+    limits.append(str(sum(isinstance(one, (str, list)) for one in prompt)) if isinstance(prompt, list) else "-")
     model = value.get("model")
     if isinstance(model, str):
         text = model.encode("utf-8", "surrogatepass").hex() or '""'

@@ -4,7 +4,7 @@
 //! write differently from one turn to the next: white space, the spelling of escapes, commas and
 //! the ends of the outermost lists. Each token is a tag and its text, in which every character has
 //! one spelling: a quote, a backslash and the control characters that have a letter are escaped by
-//! it, all others stand for themselves. Numbers in a row share a tag, with commas between them. The
+//! it, all others stand for themselves. An image, a sound or a file is the hash of its text. Numbers in a row share a tag, with commas between them. The
 //! tags are bytes that no UTF-8 holds, so that two different prompts cannot give the same bytes. A
 //! chat that grows by a message extends the bytes of its previous request.
 
@@ -12,6 +12,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Tag {
+    /// The eight bytes of a hash follow.
+    Media = 0xf7,
     ObjectStart = 0xf8,
     ObjectEnd = 0xf9,
     ArrayStart = 0xfa,

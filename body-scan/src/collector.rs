@@ -5,7 +5,9 @@ use super::{
     canonical::{CanonicalPrompt, Tag},
     grammar::Literal,
     lexer::Events,
-    member::{Member, PromptKey},
+    limits::{Limit, Limits},
+    media::MediaReader,
+    member::{Member, NestedKey, PromptKey},
     nesting::Container,
     short_text::ShortText,
     turns::TurnEnds,
@@ -21,8 +23,8 @@ const MAX_NUMBER_BYTES: usize = 24;
 const MAX_SALT_BYTES: usize = 256;
 const MAX_USER_BYTES: usize = 256;
 
-/// What a token id counts as, in bytes of prompt text: the usual length of a token.
-const BYTES_PER_TOKEN_ID: u64 = 4;
+/// What a token counts as, in bytes of prompt text: the usual length of one.
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 /// Where the text of the present token goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +32,8 @@ enum Sink {
     Nowhere,
     /// A top-level key.
     Key,
-    /// A key inside the options of a stream.
-    StreamOption,
+    /// A key inside the options of a stream or of the sampling.
+    NestedKey,
     /// A key inside a prompt.
     PromptKey,
     /// A string inside a prompt, whose length counts as text or not.
@@ -39,6 +41,8 @@ enum Sink {
         counts: bool,
     },
     PromptNumber,
+    /// An image, a sound or a file inside a prompt.
+    Media,
     Model,
     CacheSalt,
     User,
@@ -67,9 +71,11 @@ pub(super) struct Collector {
     /// Where the values of `model` stand, if that is to be noted.
     model_spans: Option<ModelSpans>,
     limit_text: ShortText,
-    max_tokens: Option<u64>,
-    max_completion_tokens: Option<u64>,
-    max_output_tokens: Option<u64>,
+    /// What the number being read limits.
+    limited: Option<Limit>,
+    pub(super) limits: Limits,
+    /// How many prompts a list of them has named, if there is one.
+    prompts: Option<u64>,
 
     pub(super) model_reading: ModelReading,
     pub(super) cache_salt: ShortText,
@@ -81,11 +87,11 @@ pub(super) struct Collector {
     /// Bytes of prompt text read, decoded.
     pub(super) prompt_bytes: u64,
     pub(super) stream: bool,
-    /// Whether the present option of a stream is the one that follows.
-    is_include_usage: bool,
+    /// What the present key of nested options is.
+    nested: NestedKey,
     /// Whether a stream is to report its token counts.
     pub(super) include_usage: bool,
-    pub(super) choices: Option<u64>,
+    pub(super) media: MediaReader,
 }
 
 impl Collector {
@@ -105,9 +111,9 @@ impl Collector {
             model_text: ShortText::new(MAX_MODEL_BYTES),
             model_spans: config.note_models.then(ModelSpans::default),
             limit_text: ShortText::new(MAX_NUMBER_BYTES),
-            max_tokens: None,
-            max_completion_tokens: None,
-            max_output_tokens: None,
+            limited: None,
+            limits: Limits::default(),
+            prompts: None,
             model_reading: ModelReading::Absent,
             cache_salt: ShortText::new(MAX_SALT_BYTES),
             user: ShortText::new(MAX_USER_BYTES),
@@ -116,9 +122,9 @@ impl Collector {
             canonical: CanonicalPrompt::new(config.prefix_max_bytes),
             prompt_bytes: 0,
             stream: false,
-            is_include_usage: false,
+            nested: NestedKey::Other,
             include_usage: false,
-            choices: None,
+            media: MediaReader::new(),
         }
     }
 
@@ -159,11 +165,14 @@ impl Collector {
         self.model_keys > 1
     }
 
-    /// The output limit that counts: chat's newer name wins over the older one, as in vLLM.
-    pub(super) fn max_tokens(&self) -> Option<u64> {
-        self.max_completion_tokens
-            .or(self.max_tokens)
-            .or(self.max_output_tokens)
+    /// How many prompts there are.
+    pub(super) fn prompts(&self) -> u64 {
+        self.prompts.unwrap_or(1).max(1)
+    }
+
+    /// Whether the end of what was read lies within an image, a sound or a file.
+    pub(super) fn is_inside_media(&self) -> bool {
+        self.sink == Sink::Media
     }
 
     /// Where the prompt value that is being read began: bytes of the body and of prompt text
@@ -181,17 +190,21 @@ impl Collector {
             }
             Member::Stream => self.stream = false,
             Member::StreamOptions => self.include_usage = false,
+            Member::SamplingParams => {
+                self.limits.set(Limit::SamplingMaxTokens, None);
+                self.limits.set(Limit::SamplingChoices, None);
+            }
             Member::CacheSalt => self.cache_salt.clear(),
             Member::User => {
                 self.user.clear();
                 self.user_read = false;
             }
-            Member::MaxTokens
-            | Member::MaxCompletionTokens
-            | Member::MaxOutputTokens
-            | Member::Choices => self.set_limit(None),
-            Member::Prompt | Member::Messages | Member::Tools => {
+            Member::Limit(limit) => self.limits.set(limit, None),
+            Member::Prompts | Member::Prompt | Member::Messages | Member::Tools => {
                 self.inside_prompt = true;
+                if self.member == Member::Prompts {
+                    self.prompts = None;
+                }
                 self.prompt_start = (at, self.prompt_bytes);
                 self.prompt_key = PromptKey::Text;
                 self.hint_depth = None;
@@ -202,22 +215,9 @@ impl Collector {
         }
     }
 
-    fn set_limit(&mut self, limit: Option<u64>) {
-        match self.member {
-            Member::MaxTokens => self.max_tokens = limit,
-            Member::MaxCompletionTokens => self.max_completion_tokens = limit,
-            Member::MaxOutputTokens => self.max_output_tokens = limit,
-            Member::Choices => self.choices = limit,
-            Member::Model
-            | Member::Stream
-            | Member::StreamOptions
-            | Member::CacheSalt
-            | Member::User
-            | Member::Prompt
-            | Member::Messages
-            | Member::Tools
-            | Member::Other => {}
-        }
+    /// Whether a string here stands for an image, a sound or a file. Tools are prefilled as they are.
+    fn is_media(&self) -> bool {
+        self.prompt_key == PromptKey::Media && self.member != Member::Tools
     }
 
     /// Whether the present token belongs to the canonical prompt.
@@ -228,6 +228,15 @@ impl Collector {
     fn begin_not_a_string(&mut self, depth: u16) {
         if depth == 1 && self.member == Member::Model {
             self.model_reading = ModelReading::NotString;
+        }
+    }
+
+    /// A value within the list of a member begins, a text or a list.
+    fn begin_prompt(&mut self) {
+        if self.member == Member::Prompts
+            && let Some(prompts) = &mut self.prompts
+        {
+            *prompts += 1;
         }
     }
 
@@ -242,6 +251,11 @@ impl Collector {
 impl Events for Collector {
     fn open(&mut self, depth: u16, container: Container) {
         self.begin_not_a_string(depth.saturating_sub(1));
+        match (depth, container) {
+            (2, Container::Array) if self.member == Member::Prompts => self.prompts = Some(0),
+            (3, Container::Array) => self.begin_prompt(),
+            _ => {}
+        }
         if self.emits() {
             self.canonical.tag(match container {
                 Container::Object => Tag::ObjectStart,
@@ -276,9 +290,11 @@ impl Events for Collector {
         if depth == 1 {
             self.key.clear();
             self.sink = Sink::Key;
-        } else if depth == 2 && self.member == Member::StreamOptions {
+        } else if depth == 2
+            && matches!(self.member, Member::StreamOptions | Member::SamplingParams)
+        {
             self.key.clear();
-            self.sink = Sink::StreamOption;
+            self.sink = Sink::NestedKey;
         } else if self.emits() {
             self.key.clear();
             self.key_mark = self.canonical.mark();
@@ -290,8 +306,13 @@ impl Events for Collector {
     fn key_end(&mut self, depth: u16, at: u64) {
         match self.sink {
             Sink::Key => self.begin_member(at),
-            Sink::StreamOption => {
-                self.is_include_usage = self.key.whole() == Some(b"include_usage");
+            Sink::NestedKey => {
+                self.nested = NestedKey::named(self.key.whole().unwrap_or_default());
+                if self.member == Member::SamplingParams
+                    && let Some(limit) = self.nested.limit()
+                {
+                    self.limits.set(limit, None);
+                }
             }
             Sink::PromptKey => {
                 self.prompt_key = PromptKey::named(self.key.whole().unwrap_or_default());
@@ -305,6 +326,7 @@ impl Events for Collector {
             Sink::Nowhere
             | Sink::PromptText { .. }
             | Sink::PromptNumber
+            | Sink::Media
             | Sink::Model
             | Sink::CacheSalt
             | Sink::User
@@ -314,7 +336,13 @@ impl Events for Collector {
     }
 
     fn string_start(&mut self, depth: u16, at: u64) {
-        self.sink = if self.emits() {
+        if depth == 2 {
+            self.begin_prompt();
+        }
+        self.sink = if self.emits() && self.is_media() {
+            self.media.begin();
+            Sink::Media
+        } else if self.emits() {
             self.canonical.tag(Tag::Text);
             Sink::PromptText {
                 counts: self.prompt_key == PromptKey::Text || self.member == Member::Tools,
@@ -343,6 +371,11 @@ impl Events for Collector {
                 ModelReading::Unusable
             };
         }
+        if self.sink == Sink::Media {
+            let hash = self.media.end();
+            self.canonical.tag(Tag::Media);
+            self.canonical.push(&hash);
+        }
         self.user_read |= self.sink == Sink::User;
         self.end_value(depth);
     }
@@ -352,28 +385,37 @@ impl Events for Collector {
         self.sink = if self.emits() {
             self.canonical.number();
             Sink::PromptNumber
-        } else if depth == 1 {
-            self.limit_text.clear();
-            Sink::Limit
         } else {
-            Sink::Nowhere
+            self.limit_text.clear();
+            self.limited = match (depth, self.member) {
+                (1, Member::Limit(limit)) => Some(limit),
+                (2, Member::SamplingParams) => self.nested.limit(),
+                _ => None,
+            };
+            match self.limited {
+                Some(_) => Sink::Limit,
+                None => Sink::Nowhere,
+            }
         };
     }
 
     fn number_end(&mut self, depth: u16) {
         match self.sink {
-            Sink::PromptNumber => self.prompt_bytes += BYTES_PER_TOKEN_ID,
+            Sink::PromptNumber => self.prompt_bytes += BYTES_PER_TOKEN,
             Sink::Limit => {
                 let limit = self
                     .limit_text
                     .whole()
                     .and_then(|text| core::str::from_utf8(text).ok()?.parse::<i64>().ok())
                     .and_then(|limit| u64::try_from(limit).ok());
-                self.set_limit(limit);
+                if let Some(limited) = self.limited {
+                    self.limits.set(limited, limit);
+                }
             }
             Sink::Nowhere
             | Sink::Key
-            | Sink::StreamOption
+            | Sink::NestedKey
+            | Sink::Media
             | Sink::PromptKey
             | Sink::PromptText { .. }
             | Sink::Model
@@ -387,7 +429,7 @@ impl Events for Collector {
         self.begin_not_a_string(depth);
         match (depth, self.member) {
             (1, Member::Stream) => self.stream = literal == Literal::True,
-            (2, Member::StreamOptions) if self.is_include_usage => {
+            (2, Member::StreamOptions) if self.nested == NestedKey::IncludeUsage => {
                 self.include_usage = literal == Literal::True;
             }
             _ => {}
@@ -414,7 +456,8 @@ impl Events for Collector {
                 self.canonical.push_decoded(text);
                 self.key.push(text);
             }
-            Sink::Key | Sink::StreamOption => self.key.push(text),
+            Sink::Media => self.media.push(text),
+            Sink::Key | Sink::NestedKey => self.key.push(text),
             Sink::Model => self.model_text.push(text),
             Sink::CacheSalt => self.cache_salt.push(text),
             Sink::User => self.user.push(text),
@@ -441,7 +484,7 @@ impl Events for Collector {
         if self.emits() {
             self.canonical.number();
             self.canonical.push(raw);
-            self.prompt_bytes += BYTES_PER_TOKEN_ID * count as u64;
+            self.prompt_bytes += BYTES_PER_TOKEN * count as u64;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use picker::RequestFacts;
 
-use super::ModelSpans;
+use super::{Media, ModelSpans};
 
 /// How a scan ended; one metric label each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,9 +81,14 @@ pub struct Learned {
     pub model_certain: bool,
     /// Whether the key `model` came more than once; the last one counts.
     pub model_repeated: bool,
-    /// How many answers were asked for (`n`), at least 1. `facts.max_tokens` is the limit of all of
-    /// them together.
+    /// How many answers were asked for (`n`) to each prompt, at least 1. `facts.max_tokens` is the
+    /// limit of all answers to all prompts together.
     pub choices: u64,
+    /// How many prompts there are: the elements of a list of prompts, otherwise 1.
+    pub prompts: u64,
+    /// The images, sounds and files of the prompt. `facts.prompt_bytes` counts the tokens that they
+    /// are likely to become as text of that length.
+    pub media: Media,
     /// Whether a streamed answer is asked for that reports its token counts
     /// (`stream_options.include_usage`), as far as the body was read.
     pub reports_usage: bool,

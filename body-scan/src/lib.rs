@@ -32,6 +32,8 @@ mod config;
 mod grammar;
 mod learned;
 mod lexer;
+mod limits;
+mod media;
 mod member;
 mod model_spans;
 mod nesting;
@@ -44,6 +46,7 @@ mod utf8;
 
 pub use config::ScanConfig;
 pub use learned::{Learned, ModelReading, ScanOutcome};
+pub use media::Media;
 pub use model_spans::ModelSpans;
 pub use nesting::MAX_DEPTH;
 pub use run::{PlainRun, plain_run};

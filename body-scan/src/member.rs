@@ -1,5 +1,7 @@
 //! The members of a request that matter: OpenAI chat, completions, responses and embeddings,
-//! Anthropic messages, and vLLM's additions.
+//! Anthropic messages, ranking and scoring, and vLLM's additions.
+
+use super::limits::Limit;
 
 /// A top-level member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,18 +12,16 @@ pub(super) enum Member {
     Stream,
     /// What a streamed answer is to report.
     StreamOptions,
-    /// The output limit of completions, chat and Anthropic messages.
-    MaxTokens,
-    /// The newer output limit of chat, which wins over the older one.
-    MaxCompletionTokens,
-    /// The output limit of responses.
-    MaxOutputTokens,
-    /// How many answers are asked for.
-    Choices,
+    /// The limits of vLLM's token interface.
+    SamplingParams,
+    /// How long or how many the answers may be.
+    Limit(Limit),
     /// vLLM's separation of prefix caches.
     CacheSalt,
     /// Who asks, by the client's word: a session.
     User,
+    /// One prompt or a list of them.
+    Prompts,
     /// Part of what the engine prefills.
     Prompt,
     /// The same as a list of messages.
@@ -39,16 +39,53 @@ impl Member {
             b"model" => Self::Model,
             b"stream" => Self::Stream,
             b"stream_options" => Self::StreamOptions,
-            b"max_tokens" => Self::MaxTokens,
-            b"max_completion_tokens" => Self::MaxCompletionTokens,
-            b"max_output_tokens" => Self::MaxOutputTokens,
-            b"n" => Self::Choices,
+            b"sampling_params" => Self::SamplingParams,
+            b"max_tokens" => Self::Limit(Limit::MaxTokens),
+            b"max_completion_tokens" => Self::Limit(Limit::MaxCompletionTokens),
+            b"max_output_tokens" => Self::Limit(Limit::MaxOutputTokens),
+            b"n" => Self::Limit(Limit::Choices),
             b"cache_salt" => Self::CacheSalt,
             b"user" => Self::User,
             b"messages" => Self::Messages,
-            b"prompt" | b"input" | b"system" | b"instructions" => Self::Prompt,
+            b"prompt" => Self::Prompts,
+            b"input" | b"system" | b"instructions" | b"token_ids" | b"query" | b"queries"
+            | b"documents" | b"text_1" | b"text_2" => Self::Prompt,
             b"tools" | b"functions" => Self::Tools,
             _ => Self::Other,
+        }
+    }
+}
+
+/// A key inside `stream_options` or `sampling_params`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NestedKey {
+    /// Whether a stream is to report its token counts.
+    IncludeUsage,
+    /// The output limit.
+    MaxTokens,
+    /// How many answers are asked for.
+    Choices,
+    /// Anything else.
+    Other,
+}
+
+impl NestedKey {
+    /// The meaning of this key.
+    pub(super) fn named(key: &[u8]) -> Self {
+        match key {
+            b"include_usage" => Self::IncludeUsage,
+            b"max_tokens" => Self::MaxTokens,
+            b"n" => Self::Choices,
+            _ => Self::Other,
+        }
+    }
+
+    /// What a number behind this key limits inside `sampling_params`.
+    pub(super) const fn limit(self) -> Option<Limit> {
+        match self {
+            Self::MaxTokens => Some(Limit::SamplingMaxTokens),
+            Self::Choices => Some(Limit::SamplingChoices),
+            Self::IncludeUsage | Self::Other => None,
         }
     }
 }
@@ -60,8 +97,8 @@ pub(super) enum PromptKey {
     Text,
     /// Structure: belongs to the prompt's identity but is hardly any text.
     Label,
-    /// An image, a sound or a file, inline or by address: belongs to the prompt's identity, but its
-    /// length says nothing about tokens.
+    /// An image, a sound or a file, inline or by address: belongs to the prompt's identity by its hash
+    /// alone.
     Media,
     /// A hint that clients move from turn to turn; no part of the prompt.
     Hint,
@@ -74,7 +111,7 @@ impl PromptKey {
             b"role" | b"type" | b"id" | b"tool_call_id" | b"tool_use_id" | b"media_type"
             | b"format" | b"detail" | b"status" => Self::Label,
             b"url" | b"data" | b"image_url" | b"file_url" | b"file_data" | b"audio_url"
-            | b"video_url" => Self::Media,
+            | b"video_url" | b"input_audio" => Self::Media,
             b"cache_control" => Self::Hint,
             _ => Self::Text,
         }

@@ -4,8 +4,8 @@ use picker::{RequestFacts, Turn, prefix::PrefixHasher};
 use xxhash_rust::xxh64::xxh64;
 
 use super::{
-    Learned, ModelReading, ScanConfig, ScanOutcome,
-    collector::Collector,
+    Learned, Media, ModelReading, ScanConfig, ScanOutcome,
+    collector::{BYTES_PER_TOKEN, Collector},
     lexer::{Lexer, Stop},
 };
 
@@ -95,7 +95,6 @@ impl BodyScanner {
         let ended = !self.capped && (end_of_stream || content_length == Some(read));
         let outcome = self.outcome(ended);
         let complete = outcome == ScanOutcome::Complete;
-        let choices = self.collector.choices.unwrap_or(1).max(1);
         let readable = match outcome {
             ScanOutcome::Complete | ScanOutcome::Enough | ScanOutcome::CapReached => true,
             ScanOutcome::Unfinished => !ended,
@@ -105,7 +104,7 @@ impl BodyScanner {
             | ScanOutcome::TooDeep => false,
         };
         let facts = if readable {
-            self.facts(complete, choices, content_length, target)
+            self.facts(complete, content_length, target)
         } else {
             RequestFacts::default()
         };
@@ -118,7 +117,21 @@ impl BodyScanner {
             },
             model_certain: complete && facts.model.is_some(),
             model_repeated: self.collector.model_repeated(),
-            choices: if readable { choices } else { 1 },
+            choices: if readable {
+                self.collector.limits.choices()
+            } else {
+                1
+            },
+            prompts: if readable {
+                self.collector.prompts()
+            } else {
+                1
+            },
+            media: if readable {
+                self.media(content_length)
+            } else {
+                Media::default()
+            },
             reports_usage: facts.stream && self.collector.include_usage,
             user_hash: readable
                 .then(|| self.collector.user().map(|user| xxh64(user, 0)))
@@ -152,7 +165,6 @@ impl BodyScanner {
     fn facts(
         &self,
         complete: bool,
-        choices: u64,
         content_length: Option<u64>,
         target: impl FnOnce(&str) -> Option<String>,
     ) -> RequestFacts {
@@ -184,14 +196,29 @@ impl BodyScanner {
             prefix: hasher.finish(),
             turns,
             model,
-            prompt_bytes: self.prompt_bytes(content_length),
+            prompt_bytes: self
+                .prompt_bytes(content_length)
+                .saturating_add(BYTES_PER_TOKEN.saturating_mul(self.media(content_length).tokens)),
             stream: self.collector.stream,
-            max_tokens: self
-                .collector
-                .max_tokens()
-                .map(|limit| limit.saturating_mul(choices)),
+            max_tokens: self.max_tokens(),
             ..RequestFacts::default()
         }
+    }
+
+    /// The limit of all answers to all prompts together.
+    fn max_tokens(&self) -> Option<u64> {
+        let limits = &self.collector.limits;
+        let answers = limits.choices().saturating_mul(self.collector.prompts());
+        Some(limits.max_tokens()?.saturating_mul(answers))
+    }
+
+    /// The images, sounds and files read; one that is cut off goes on to the end of the body.
+    fn media(&self, content_length: Option<u64>) -> Media {
+        let read = self.lexer.read();
+        let rest = content_length.and_then(|length| length.checked_sub(read));
+        let cut_off = self.collector.is_inside_media();
+        let rest = rest.unwrap_or_default();
+        self.collector.media.seen(cut_off.then_some(rest))
     }
 
     /// The prompt text read, and for a prompt that was not read to its end as much of the rest of

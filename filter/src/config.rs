@@ -9,6 +9,7 @@
 //!   "body": {"cap_bytes": 32768},
 //!   "allowed_cidrs": ["10.0.0.0/8"],
 //!   "picker": {"policy": "cost"},
+//!   "paths": [{"suffix": "/ask", "work": "generate"}],
 //!   "session": {"header": "x-session-id"},
 //!   "trust_subset_header": false,
 //!   "strict_model": false,
@@ -21,6 +22,7 @@
 pub mod addresses;
 mod json;
 mod models;
+mod paths;
 mod pools;
 mod session;
 mod table;
@@ -32,6 +34,7 @@ use self::table::Table;
 pub use self::{
     addresses::AllowedAddresses, models::ModelsConfig, pools::PoolConfig, session::SessionConfig,
 };
+use crate::work::Paths;
 
 /// The longest part of a body that is buffered unless the configuration says otherwise, in bytes.
 /// Envoy adds each piece to its buffer before it asks the filter, so `request_body_buffer_limit` has
@@ -71,6 +74,8 @@ pub struct Config {
     pub picker: PickerConfig,
     /// Whether a JSON request of which the model stays unknown is answered with 400.
     pub strict_model: bool,
+    /// Paths beside those that are known.
+    pub paths: Paths,
     /// Where requests may name their session.
     pub session: SessionConfig,
     /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests
@@ -140,6 +145,10 @@ impl Config {
             Some(value) => picker_section(value, mistakes),
         };
         let strict_model = flag(&mut root, "strict_model", mistakes);
+        let paths = match root.take("paths") {
+            None => Paths::default(),
+            Some(value) => paths::check(value, mistakes),
+        };
         let session = match root.take("session") {
             None => SessionConfig::default(),
             Some(value) => session::check(value, mistakes),
@@ -160,6 +169,7 @@ impl Config {
             allowed,
             picker: picker?,
             strict_model,
+            paths,
             session,
             trust_subset_header,
             models,

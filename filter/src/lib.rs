@@ -37,6 +37,7 @@ pub mod subset;
 #[cfg(test)]
 mod testing;
 pub mod usage;
+pub mod work;
 pub mod worker;
 
 pub use body_scan as body;

@@ -33,6 +33,7 @@ use crate::{
     pair::{self, Pairing},
     restore::Passage,
     rewrite,
+    work::Work,
     worker::{Choice, Fate, Routing, Worker},
 };
 
@@ -121,6 +122,9 @@ impl Request {
                 }
                 self.worker.borrow().metrics().not_scanned(host, why);
                 let mut facts = RequestFacts::default();
+                if why == Unscanned::NoBody {
+                    Work::Count.limit(&mut facts);
+                }
                 hints.add_to(&mut facts, None);
                 self.route(host, pool, &facts, Watch::default(), end_of_stream)
             }
@@ -136,6 +140,7 @@ impl Request {
                 };
                 self.phase = Phase::Scanning(Box::new(Scan {
                     pool,
+                    work: worker.work(&headers),
                     hints,
                     model_hints,
                     scanner: BodyScanner::new(&config),
@@ -253,6 +258,7 @@ impl Request {
             streamed: (outcome == ScanOutcome::Complete).then_some(facts.stream),
             reports_usage,
         };
+        scan.work.limit(&mut facts);
         std::mem::take(&mut scan.hints).add_to(&mut facts, user_hash);
         let strict = {
             let worker = self.worker.borrow();

@@ -38,6 +38,7 @@ use crate::{
     pair::{LetGo, SecondPresence},
     prefix_share::PrefixShare,
     slots::{self, PoolKeys},
+    work::{Paths, Work},
 };
 
 /// The filter state in which access logs find the reason:
@@ -56,6 +57,7 @@ pub struct Worker {
     conformance_test: bool,
     scan: ScanConfig,
     hints: HintConfig,
+    paths: Paths,
     ledger: Ledger,
     predictions: Predictions,
     table: OwnTable,
@@ -128,6 +130,7 @@ impl Worker {
                 note_models: false,
             },
             hints: HintConfig::new(config),
+            paths: config.paths.clone(),
             ledger: Ledger::new(),
             predictions: Predictions::default(),
             table: OwnTable::new(owner),
@@ -151,6 +154,12 @@ impl Worker {
     #[must_use]
     pub const fn strict_model(&self) -> bool {
         self.strict_model
+    }
+
+    /// What a request with these headers asks of a model server.
+    #[must_use]
+    pub fn work(&self, headers: &HeaderMap) -> Work {
+        self.paths.work(headers.get(":path"))
     }
 
     /// How a body is scanned whose model may be rewritten, or not.
@@ -241,7 +250,7 @@ impl Worker {
                     self.prefix_share.note(&note);
                 }
                 let estimate = decision.estimate();
-                let mut choice = Choice::new(index, estimate, facts.prompt_bytes, note, started);
+                let mut choice = Choice::new(index, estimate, facts, note, started);
                 self.begin(host, &mut choice, first, true, now);
                 if !facts.stream {
                     let (after, tokens) = (estimate.ttft_ms, estimate.uncached_tokens);

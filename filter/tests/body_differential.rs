@@ -61,14 +61,16 @@ impl Reading {
                     .collect(),
             ),
         };
-        let choices = limits[4].unwrap_or(1).max(1);
+        let choices = limits[4].or(limits[6]).unwrap_or(1).max(1);
+        let prompts = limits[7].unwrap_or(1).max(1);
         Self::Object {
             sure,
             stream: limits[0] == Some(1),
             max_tokens: limits[2]
                 .or(limits[1])
                 .or(limits[3])
-                .map(|limit| limit.saturating_mul(choices)),
+                .or(limits[5])
+                .map(|limit| limit.saturating_mul(choices.saturating_mul(prompts))),
             model,
         }
     }

@@ -59,7 +59,7 @@ fn every_top_level_shape_of_a_prompt_is_measured() {
         (
             r#"{"messages":[{"role":"user","content":[{"type":"text","text":"123"},
              {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAAAAAA"}}]}]}"#,
-            3,
+            3 + 256 * 4,
         ),
         (
             r#"{"messages":[{"role":"user","content":"\u00e9\ud83d\ude00\n"}]}"#,

@@ -8,6 +8,7 @@ use crate::{
     host::Host,
     model_hints::ModelHints,
     rewrite,
+    work::Work,
 };
 
 /// A body that is being read.
@@ -15,6 +16,7 @@ use crate::{
 pub(super) struct Scan {
     /// The pool by the request's headers; `None` when only its model will tell.
     pub(super) pool: Option<usize>,
+    pub(super) work: Work,
     pub(super) hints: Hints,
     pub(super) model_hints: ModelHints,
     pub(super) scanner: BodyScanner,

@@ -1,6 +1,6 @@
 //! A counted request: who was chosen, what was expected, and where it counts now.
 
-use picker::{EndpointId, Estimate, PrefixNote};
+use picker::{EndpointId, Estimate, PrefixNote, RequestFacts};
 
 use super::prefill::Prefill;
 
@@ -14,6 +14,8 @@ pub struct Choice {
     counted: Option<EndpointId>,
     estimate: Estimate,
     prompt_bytes: u64,
+    /// Whether an answer of text was to be expected.
+    decodes: bool,
     sent: u64,
     /// What was noted about the prompt at the first choice; as many hashes as the configuration
     /// allows for a prompt.
@@ -26,7 +28,7 @@ impl Choice {
     pub(super) fn new(
         pool: usize,
         estimate: Estimate,
-        prompt_bytes: u64,
+        facts: &RequestFacts,
         note: PrefixNote,
         sent: u64,
     ) -> Self {
@@ -35,7 +37,8 @@ impl Choice {
             first: note.endpoint,
             counted: None,
             estimate,
-            prompt_bytes,
+            prompt_bytes: facts.prompt_bytes,
+            decodes: facts.max_tokens != Some(0),
             sent,
             note,
             prefill: Prefill::default(),
@@ -64,6 +67,12 @@ impl Choice {
     #[must_use]
     pub const fn prompt_bytes(&self) -> u64 {
         self.prompt_bytes
+    }
+
+    /// Whether the answer is text that was decoded, so that its length says something of others.
+    #[must_use]
+    pub const fn decodes(&self) -> bool {
+        self.decodes
     }
 
     /// When it was decided, nanoseconds on the host's clock.

@@ -41,7 +41,7 @@ impl Worker {
             prompt_bytes: choice.prompt_bytes(),
             prompt_tokens: measured.usage.prompt_tokens,
             cached_tokens: measured.usage.cached_tokens,
-            output_tokens: measured.usage.output_tokens,
+            output_tokens: measured.usage.output_tokens.filter(|_| choice.decodes()),
             first_token_ms: measured.first_token_ms,
             total_ms: measured.total_ms,
         });

@@ -7,6 +7,7 @@
     clippy::string_slice,
     reason = "test code fails by panicking"
 )]
+#![allow(dead_code, reason = "each test takes a part of it")]
 
 use std::{fs, path::Path};
 

@@ -1,0 +1,92 @@
+//! The images, sounds and files of a prompt, inline or by address.
+//!
+//! ```text
+//!   "url":"data:image/png;base64,iVBORw0..."  --> hash --> canonical prompt (8 bytes)
+//!                                             --> size --> tokens
+//! ```
+//!
+//! Nothing is decoded: the same bytes are the same image, and that is all a prefix needs to know.
+
+use xxhash_rust::xxh64::Xxh64;
+
+/// Inline bytes that become one token. A JPEG has about a third of a base64 byte a pixel, and vision
+/// models make a token of 28x28 pixels; compressed sound is of the same order.
+const INLINE_BYTES_PER_TOKEN: u64 = 256;
+/// The fewest tokens that one item becomes, and what one by address counts as.
+const LEAST_TOKENS: u64 = 256;
+
+/// What was seen of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Media {
+    /// How many there are.
+    pub items: u32,
+    /// How long they are together as they stand in the body, in bytes.
+    pub bytes: u64,
+    /// How many tokens they are likely to become.
+    pub tokens: u64,
+}
+
+impl Media {
+    fn with(mut self, bytes: u64) -> Self {
+        self.items = self.items.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        let tokens = (bytes / INLINE_BYTES_PER_TOKEN).max(LEAST_TOKENS);
+        self.tokens = self.tokens.saturating_add(tokens);
+        self
+    }
+}
+
+/// Reads one item after the other.
+#[derive(Clone)]
+pub(super) struct MediaReader {
+    complete: Media,
+    hash: Xxh64,
+    /// The length of the present item so far.
+    bytes: u64,
+}
+
+impl MediaReader {
+    pub(super) const fn new() -> Self {
+        Self {
+            complete: Media {
+                items: 0,
+                bytes: 0,
+                tokens: 0,
+            },
+            hash: Xxh64::new(0),
+            bytes: 0,
+        }
+    }
+
+    /// An item begins.
+    pub(super) fn begin(&mut self) {
+        self.hash.reset(0);
+        self.bytes = 0;
+    }
+
+    /// More of the present item.
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.hash.update(text);
+        self.bytes = self.bytes.saturating_add(text.len() as u64);
+    }
+
+    /// The present item ended. Returns what stands for it.
+    pub(super) fn end(&mut self) -> [u8; 8] {
+        self.complete = self.complete.with(self.bytes);
+        self.hash.digest().to_be_bytes()
+    }
+
+    /// What was read, and if an item is cut off that with `rest` more bytes of it.
+    pub(super) fn seen(&self, cut_off: Option<u64>) -> Media {
+        match cut_off {
+            Some(rest) => self.complete.with(self.bytes.saturating_add(rest)),
+            None => self.complete,
+        }
+    }
+}
+
+impl std::fmt::Debug for MediaReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.complete.fmt(f)
+    }
+}
