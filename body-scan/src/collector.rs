@@ -124,7 +124,7 @@ impl Collector {
             stream: false,
             nested: NestedKey::Other,
             include_usage: false,
-            media: MediaReader::new(),
+            media: MediaReader::default(),
         }
     }
 
@@ -138,7 +138,10 @@ impl Collector {
             &self.user,
         ];
         let spans = self.model_spans.as_ref().map_or(0, ModelSpans::capacity);
-        self.canonical.capacity() + spans + texts.map(ShortText::capacity).iter().sum::<usize>()
+        self.canonical.capacity()
+            + self.media.capacity()
+            + spans
+            + texts.map(ShortText::capacity).iter().sum::<usize>()
     }
 
     /// The model, if what was read may be used as one.

@@ -25,6 +25,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Notes a limit; `None` when what stands there is none.
+    #[inline(never)]
     pub(super) fn set(&mut self, limit: Limit, value: Option<u64>) {
         if let Some(known) = self.values.get_mut(limit as usize) {
             *known = value;
@@ -36,6 +37,7 @@ impl Limits {
     }
 
     /// The output limit that counts.
+    #[inline(never)]
     pub(super) fn max_tokens(&self) -> Option<u64> {
         self.get(Limit::MaxCompletionTokens)
             .or(self.get(Limit::MaxTokens))

@@ -7,7 +7,7 @@
 //!
 //! Nothing is decoded: the same bytes are the same image, and that is all a prefix needs to know.
 
-use xxhash_rust::xxh64::Xxh64;
+use xxhash_rust::xxh64::xxh64;
 
 /// Inline bytes that become one token. A JPEG has about a third of a base64 byte a pixel, and vision
 /// models make a token of 28x28 pixels; compressed sound is of the same order.
@@ -36,57 +36,64 @@ impl Media {
     }
 }
 
+/// How much of an item is hashed at a time, in bytes.
+const BLOCK_BYTES: usize = 256;
+
 /// Reads one item after the other.
-#[derive(Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct MediaReader {
     complete: Media,
-    hash: Xxh64,
+    /// A hash of all blocks of the present item so far.
+    chain: u64,
+    /// The bytes behind them, less than a block.
+    partial: Vec<u8>,
     /// The length of the present item so far.
     bytes: u64,
 }
 
 impl MediaReader {
-    pub(super) const fn new() -> Self {
-        Self {
-            complete: Media {
-                items: 0,
-                bytes: 0,
-                tokens: 0,
-            },
-            hash: Xxh64::new(0),
-            bytes: 0,
-        }
-    }
-
     /// An item begins.
     pub(super) fn begin(&mut self) {
-        self.hash.reset(0);
+        self.chain = 0;
+        self.partial.clear();
         self.bytes = 0;
     }
 
     /// More of the present item.
-    pub(super) fn push(&mut self, text: &[u8]) {
-        self.hash.update(text);
+    #[inline(never)]
+    pub(super) fn push(&mut self, mut text: &[u8]) {
         self.bytes = self.bytes.saturating_add(text.len() as u64);
+        self.partial.reserve_exact(BLOCK_BYTES - self.partial.len());
+        while !text.is_empty() {
+            let room = BLOCK_BYTES - self.partial.len();
+            let (taken, rest) = text.split_at(room.min(text.len()));
+            self.partial.extend_from_slice(taken);
+            text = rest;
+            if self.partial.len() == BLOCK_BYTES {
+                self.chain = xxh64(&self.partial, self.chain);
+                self.partial.clear();
+            }
+        }
+    }
+
+    /// The bytes allocated.
+    pub(super) fn capacity(&self) -> usize {
+        self.partial.capacity()
     }
 
     /// The present item ended. Returns what stands for it.
+    #[inline(never)]
     pub(super) fn end(&mut self) -> [u8; 8] {
         self.complete = self.complete.with(self.bytes);
-        self.hash.digest().to_be_bytes()
+        xxh64(&self.partial, self.chain).to_be_bytes()
     }
 
     /// What was read, and if an item is cut off that with `rest` more bytes of it.
+    #[inline(never)]
     pub(super) fn seen(&self, cut_off: Option<u64>) -> Media {
         match cut_off {
             Some(rest) => self.complete.with(self.bytes.saturating_add(rest)),
             None => self.complete,
         }
-    }
-}
-
-impl std::fmt::Debug for MediaReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.complete.fmt(f)
     }
 }

@@ -32,27 +32,42 @@ pub(super) enum Member {
     Other,
 }
 
+/// The keys that are known. Looked up one by one: a match over them would be several times as large
+/// in the filter, and a request has few top-level keys.
+const KEYS: [(&[u8], Member); 23] = [
+    (b"model", Member::Model),
+    (b"messages", Member::Messages),
+    (b"prompt", Member::Prompts),
+    (b"stream", Member::Stream),
+    (b"stream_options", Member::StreamOptions),
+    (b"max_tokens", Member::Limit(Limit::MaxTokens)),
+    (
+        b"max_completion_tokens",
+        Member::Limit(Limit::MaxCompletionTokens),
+    ),
+    (b"max_output_tokens", Member::Limit(Limit::MaxOutputTokens)),
+    (b"n", Member::Limit(Limit::Choices)),
+    (b"tools", Member::Tools),
+    (b"functions", Member::Tools),
+    (b"system", Member::Prompt),
+    (b"instructions", Member::Prompt),
+    (b"input", Member::Prompt),
+    (b"user", Member::User),
+    (b"cache_salt", Member::CacheSalt),
+    (b"sampling_params", Member::SamplingParams),
+    (b"token_ids", Member::Prompt),
+    (b"query", Member::Prompt),
+    (b"queries", Member::Prompt),
+    (b"documents", Member::Prompt),
+    (b"text_1", Member::Prompt),
+    (b"text_2", Member::Prompt),
+];
+
 impl Member {
     /// The member with this key.
     pub(super) fn named(key: &[u8]) -> Self {
-        match key {
-            b"model" => Self::Model,
-            b"stream" => Self::Stream,
-            b"stream_options" => Self::StreamOptions,
-            b"sampling_params" => Self::SamplingParams,
-            b"max_tokens" => Self::Limit(Limit::MaxTokens),
-            b"max_completion_tokens" => Self::Limit(Limit::MaxCompletionTokens),
-            b"max_output_tokens" => Self::Limit(Limit::MaxOutputTokens),
-            b"n" => Self::Limit(Limit::Choices),
-            b"cache_salt" => Self::CacheSalt,
-            b"user" => Self::User,
-            b"messages" => Self::Messages,
-            b"prompt" => Self::Prompts,
-            b"input" | b"system" | b"instructions" | b"token_ids" | b"query" | b"queries"
-            | b"documents" | b"text_1" | b"text_2" => Self::Prompt,
-            b"tools" | b"functions" => Self::Tools,
-            _ => Self::Other,
-        }
+        let known = KEYS.iter().find(|(known, _)| *known == key);
+        known.map_or(Self::Other, |(_, member)| *member)
     }
 }
 
@@ -71,6 +86,7 @@ pub(super) enum NestedKey {
 
 impl NestedKey {
     /// The meaning of this key.
+    #[inline(never)]
     pub(super) fn named(key: &[u8]) -> Self {
         match key {
             b"include_usage" => Self::IncludeUsage,

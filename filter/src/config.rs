@@ -9,7 +9,7 @@
 //!   "body": {"cap_bytes": 32768},
 //!   "allowed_cidrs": ["10.0.0.0/8"],
 //!   "picker": {"policy": "cost"},
-//!   "paths": [{"suffix": "/ask", "work": "generate"}],
+//!   "paths": {"/ask": "generate"},
 //!   "session": {"header": "x-session-id"},
 //!   "trust_subset_header": false,
 //!   "strict_model": false,
@@ -147,7 +147,7 @@ impl Config {
         let strict_model = flag(&mut root, "strict_model", mistakes);
         let paths = match root.take("paths") {
             None => Paths::default(),
-            Some(value) => paths::check(value, mistakes),
+            Some(value) => paths::check(&value, mistakes),
         };
         let session = match root.take("session") {
             None => SessionConfig::default(),

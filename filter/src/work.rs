@@ -24,13 +24,17 @@ pub enum Work {
 }
 
 impl Work {
-    /// All of them, as the configuration names them.
-    pub const NAMED: [(&'static str, Self); 4] = [
-        ("generate", Self::Generate),
-        ("encode", Self::Encode),
-        ("count", Self::Count),
-        ("opaque", Self::Opaque),
-    ];
+    /// The work of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "generate" => Some(Self::Generate),
+            "encode" => Some(Self::Encode),
+            "count" => Some(Self::Count),
+            "opaque" => Some(Self::Opaque),
+            _ => None,
+        }
+    }
 
     /// What remains of the facts that a body told, whatever its path.
     pub fn limit(self, facts: &mut RequestFacts) {

@@ -145,7 +145,7 @@ fn excerpt(value: &Value) -> String {
 }
 
 /// The beginning of a text, safe for a log line.
-fn excerpt_text(text: &str) -> String {
+pub(super) fn excerpt_text(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {
         if index == EXCERPT_CHARS {

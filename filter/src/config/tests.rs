@@ -14,7 +14,7 @@ const GOOD: &str = r#"{
     "session": {"header": "X-Session-Id", "cookie": "sid", "body_user": true},
     "trust_subset_header": true,
     "strict_model": true,
-    "paths": [{"suffix": "/ask", "work": "encode"}],
+    "paths": {"/ask": "encode"},
     "models": {"unknown": "refuse", "list": true, "route": true, "trust_headers": true, "rewrite_bytes": 70000},
     "report_served": true,
     "conformance_test": true
@@ -148,7 +148,8 @@ fn bad_configurations() -> Vec<(String, Vec<&'static str>)> {
         (with(r#""session": {}"#), vec!["session: names nothing; give header, cookie or body_user"]),
         (with(r#""session": {"header": "", "cookie": 7}"#), vec!["session.header: must be the name of a header", "session.cookie: must be the name of a cookie", "got 7"]),
         (with(r#""session": {"header": "x session", "cookie": "a=b"}"#), vec!["session.header: must be", "session.cookie: must be"]),
-        (with(r#""paths": [{"suffix": "ask", "work": "Encode", "x": 1}, {}, 5]"#), vec!["paths[0].x: unknown field", "paths[0].suffix: must be the end of a path", "paths[0].work: must be one of", "paths[1].suffix: must be", "paths[1].work: must be", "paths[2]: must be an object"]),
+        (with(r#""paths": []"#), vec!["paths: must be an object of at most 32"]),
+        (with(r#""paths": {"/ok": "count", "ask": "count", "/x": "Encode", "/y": 5}"#), vec!["paths.ask: must be generate", "paths./x: must be", "paths./y: must be"]),
         (with(r#""session": {"header": ":path", "body_user": "yes"}"#), vec!["session.header: must be", "session.body_user: must be true or false"]),
         (with(&format!(r#""session": {{"cookie": {long}}}"#)), vec!["session.cookie: must be the name of a cookie, 1..128"]),
         (with(r#""session": {"header": "X-Gateway-Destination-Endpoint-Subset"}"#), vec!["session.header: x-gateway-destination-endpoint-subset is removed"]),
