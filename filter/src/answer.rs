@@ -46,12 +46,23 @@ pub struct Answer {
     begun: bool,
     /// When a stream's first chunk passed.
     first: Option<u64>,
+    /// When the last one passed.
+    last: u64,
     ended: Option<u64>,
     accepted: bool,
     bytes: u64,
     chunks: u64,
     smallest: usize,
     tail: Tail,
+}
+
+/// What a chunk tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Chunk {
+    /// Whether it is the first one.
+    pub is_first: bool,
+    /// Nanoseconds since the one before, if it carries an event of a stream.
+    pub gap: Option<u64>,
 }
 
 /// What a complete answer showed.
@@ -75,6 +86,7 @@ impl Answer {
             sent,
             begun: false,
             first: None,
+            last: 0,
             ended: None,
             accepted: false,
             bytes: 0,
@@ -82,6 +94,12 @@ impl Answer {
             smallest: usize::MAX,
             tail: Tail::default(),
         }
+    }
+
+    /// How much of it has passed, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether it comes as a stream of events.
@@ -99,13 +117,19 @@ impl Answer {
         }
     }
 
-    /// A chunk of `size` bytes passes. Returns whether it is the first one.
-    pub fn on_chunk(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) -> bool {
-        let mut is_first = false;
+    /// A chunk of `size` bytes passes.
+    pub fn on_chunk(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) -> Chunk {
+        let mut chunk = Chunk::default();
         if size > 0 {
-            is_first = !std::mem::replace(&mut self.begun, true);
-            if is_first && self.streamed {
-                self.first = Some(host.monotonic_nanos());
+            chunk.is_first = !std::mem::replace(&mut self.begun, true);
+            if self.streamed {
+                let now = host.monotonic_nanos();
+                if chunk.is_first {
+                    self.first = Some(now);
+                } else if size >= MIN_EVENT_BYTES {
+                    chunk.gap = Some(now.saturating_sub(self.last));
+                }
+                self.last = now;
             }
             self.bytes = self.bytes.saturating_add(size as u64);
             if size >= MIN_EVENT_BYTES {
@@ -120,7 +144,7 @@ impl Answer {
         if end_of_stream {
             self.ended = Some(host.monotonic_nanos());
         }
-        is_first
+        chunk
     }
 
     /// What a complete and successful answer showed; `None` for any other, of which nothing is

@@ -226,6 +226,9 @@ pub trait Host {
     /// Adds to a counter. Metrics never fail a request, so nothing is returned.
     fn increment(&self, metric: MetricId, by: u32);
 
+    /// Adds to a gauge, or takes away from it.
+    fn adjust(&self, metric: MetricId, by: i32);
+
     /// Sets a gauge or records a value in a histogram.
     fn record(&self, metric: MetricId, value: u64);
 

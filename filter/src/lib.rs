@@ -27,6 +27,7 @@ pub mod model_hints;
 pub mod outcome;
 pub mod pair;
 pub mod prefix_share;
+pub mod record;
 pub mod request;
 pub mod restore;
 pub mod rewrite;

@@ -2,11 +2,23 @@
 //! from fixed sets, so that no request and no client can add a series. An error costs the metric,
 //! never the request.
 //!
-//! Labels stand in the name as `.label.value`, so that Envoy's `stats_tags` can cut them out:
-//! `zerohop_picks_total.pool.default.reason.best_score` becomes
-//! `zerohop_picks_total{pool="default",reason="best_score"}`.
+//! Labels stand in the name as [`series`] writes them, so that Envoy's `stats_tags` can cut them out:
+//! `pool=.=default;.;reason=.=best_score;.;zerohop_picks_total` becomes
+//! `zerohop_picks_total{pool="default",reason="best_score"}`. What every request adds to many series
+//! at once is gathered first: [`RequestMetrics`].
+
+mod histogram;
+mod kinds;
+mod name;
+mod requests;
 
 use picker::Reason;
+
+use self::name::define;
+pub use self::{
+    name::series,
+    requests::{Ended, RequestMetrics},
+};
 
 use crate::{
     body::ScanOutcome,
@@ -196,7 +208,7 @@ impl Metrics {
         let counters = |family: &str, label: &str, values: &[&str]| {
             values
                 .iter()
-                .map(|value| counter(&format!("zerohop_{family}.{label}.{value}")))
+                .map(|value| counter(&series(&["zerohop_", family].concat(), &[(label, value)])))
                 .collect()
         };
         let scanned = ScanOutcome::ALL.map(ScanOutcome::as_str);
@@ -327,13 +339,10 @@ pub struct PoolGauges {
 
 impl PoolMetrics {
     fn define(host: &dyn Host, pool: &str) -> Self {
-        let pool = label_value(pool);
-        let gauge = |family: &str| {
-            let name = format!("zerohop_{family}.pool.{pool}");
-            define(host, MetricKind::Gauge, &name)
-        };
+        let gauge = |family| define(host, MetricKind::Gauge, &series(family, &[("pool", pool)]));
         let pick = |reason: Reason| {
-            let name = format!("zerohop_picks_total.pool.{pool}.reason.{}", reason.as_str());
+            let labels = [("pool", pool), ("reason", reason.as_str())];
+            let name = series("zerohop_picks_total", &labels);
             define(host, MetricKind::Counter, &name)
         };
         let mut picks = vec![None; Reason::ALL.len()];
@@ -343,35 +352,18 @@ impl PoolMetrics {
             }
         }
         let prefix_tokens = PREFIX_TOKENS.map(|kind| {
-            let name = format!("zerohop_prefix_tokens_total.pool.{pool}.kind.{kind}");
+            let name = series(
+                "zerohop_prefix_tokens_total",
+                &[("pool", pool), ("kind", kind)],
+            );
             define(host, MetricKind::Counter, &name)
         });
         Self {
             picks,
             prefix_tokens: prefix_tokens.to_vec(),
-            in_flight: gauge("in_flight_requests"),
-            endpoints: gauge("endpoints"),
-            snapshot_age_ms: gauge("snapshot_age_ms"),
-        }
-    }
-}
-
-/// A pool's name with everything replaced that a stat's name should not hold.
-fn label_value(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => c,
-            _ => '_',
-        })
-        .collect()
-}
-
-fn define(host: &dyn Host, kind: MetricKind, name: &str) -> Option<MetricId> {
-    match host.define_metric(kind, name) {
-        Ok(id) => Some(id),
-        Err(error) => {
-            log::warn!("metric {name} was not defined: {error}");
-            None
+            in_flight: gauge("zerohop_in_flight_requests"),
+            endpoints: gauge("zerohop_endpoints"),
+            snapshot_age_ms: gauge("zerohop_snapshot_age_ms"),
         }
     }
 }
@@ -399,19 +391,24 @@ mod tests {
         let host = envoy.vm();
         let metrics = Metrics::define(&host, ["a", "b.c"].into_iter());
         let names = envoy.metric_names();
-        assert!(names.contains(&"zerohop_picks_total.pool.b_c.reason.best_score".to_owned()));
+        assert!(
+            names.contains(&"pool=.=b.c;.;reason=.=best_score;.;zerohop_picks_total".to_owned())
+        );
         let mut unique = names.clone();
         unique.sort();
         unique.dedup();
         assert_eq!(unique.len(), names.len(), "no name twice");
         for reason in Reason::ALL {
             metrics.picked(&host, 1, reason);
-            let name = format!("zerohop_picks_total.pool.b_c.reason.{}", reason.as_str());
+            let name = format!(
+                "pool=.=b.c;.;reason=.={};.;zerohop_picks_total",
+                reason.as_str()
+            );
             assert_eq!(envoy.metric(&name), 1, "{name}");
         }
         for outcome in ScanOutcome::ALL {
             metrics.scanned(&host, outcome);
-            let name = format!("zerohop_scans_total.outcome.{}", outcome.as_str());
+            let name = format!("outcome=.={};.;zerohop_scans_total", outcome.as_str());
             assert_eq!(envoy.metric(&name), 1, "{name}");
         }
         metrics.picked(&host, 7, Reason::Blind);

@@ -83,8 +83,8 @@ pub struct Outcome {
     pub used: Option<SocketAddr>,
     /// Whether the upstream did not do its work.
     pub failed: bool,
-    /// Whether the status is a success.
-    pub accepted: bool,
+    /// The status.
+    pub status: Option<u64>,
 }
 
 /// Who answered and whether it counts as a failure; call it in the response headers callback.
@@ -109,7 +109,7 @@ pub fn read(host: &dyn Host, unsure: bool) -> Outcome {
     Outcome {
         used,
         failed: !answered && (used.is_some() || upstream_failed(host)),
-        accepted: matches!(status, Some(200..300)),
+        status,
     }
 }
 

@@ -31,6 +31,7 @@ use crate::{
     model_hints::ModelHints,
     outcome,
     pair::{self, Pairing},
+    record::Record,
     restore::Passage,
     rewrite,
     work::Work,
@@ -56,6 +57,9 @@ pub struct Request {
     phase: Phase,
     pairing: Option<Pairing>,
     routed: Option<Routed>,
+    record: Option<Record>,
+    /// When the headers came, nanoseconds on the host's clock.
+    arrived: u64,
     passage: Passage,
 }
 
@@ -92,12 +96,15 @@ impl Request {
             phase: Phase::Fresh,
             pairing: None,
             routed: None,
+            record: None,
+            arrived: 0,
             passage: Passage::AsItIs,
         }
     }
 
     /// The request's headers.
     pub fn on_request_headers(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
+        self.arrived = host.monotonic_nanos();
         let headers = host.request_headers();
         let steering = self.worker.borrow().steering();
         headers::strip_routing(host, &headers, steering);
@@ -119,6 +126,10 @@ impl Request {
                 };
                 if end_of_stream && self.list_models(host, &headers, pool) {
                     return Flow::Pause;
+                }
+                if why != Unscanned::NoBody {
+                    let length = headers.get("content-length").and_then(headers::number);
+                    self.begin_record(pool, None, length.unwrap_or_default());
                 }
                 self.worker.borrow().metrics().not_scanned(host, why);
                 let mut facts = RequestFacts::default();
@@ -259,6 +270,10 @@ impl Request {
             reports_usage,
         };
         scan.work.limit(&mut facts);
+        if let Some(pool) = scan.pool {
+            let length = scan.content_length.unwrap_or(scan.read as u64);
+            self.begin_record(pool, named.as_ref(), length);
+        }
         std::mem::take(&mut scan.hints).add_to(&mut facts, user_hash);
         let strict = {
             let worker = self.worker.borrow();
@@ -310,6 +325,12 @@ impl Request {
                 Flow::Continue
             }
         }
+    }
+
+    /// Begins to note the request for the metrics.
+    fn begin_record(&mut self, pool: usize, model: Option<&(String, Fate)>, bytes: u64) {
+        let mut worker = self.worker.borrow_mut();
+        self.record = Some(worker.record(pool, model, self.arrived, bytes));
     }
 
     /// What becomes of a request for `model`. Where the model chooses the route it is shown to Envoy
@@ -473,6 +494,10 @@ impl Request {
             .respond(reply.status, reply.headers, reply.body)
             .is_ok()
         {
+            if let Some(record) = &mut self.record {
+                record.status = Some(reply.status.into());
+                record.refused = true;
+            }
             return Flow::Pause;
         }
         self.send_on(host, None, true);
@@ -489,7 +514,11 @@ impl Request {
             return;
         };
         let mut worker = self.worker.borrow_mut();
-        answer.on_headers(host, worker.answered(host, choice));
+        let status = worker.answered(host, choice);
+        if let Some(record) = &mut self.record {
+            record.status = status;
+        }
+        answer.on_headers(host, matches!(status, Some(200..300)));
         // A document is sent when it is complete; a stream may have its headers before its first token.
         if !answer.is_streamed() {
             worker.first_token(host, choice);
@@ -498,10 +527,14 @@ impl Request {
 
     /// A chunk of the response's body passes.
     pub fn on_response_body(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) {
-        if let Some(Routed { choice, answer }) = &mut self.routed
-            && answer.on_chunk(host, size, end_of_stream)
-        {
-            self.worker.borrow_mut().first_token(host, choice);
+        if let Some(Routed { choice, answer }) = &mut self.routed {
+            let chunk = answer.on_chunk(host, size, end_of_stream);
+            if chunk.is_first {
+                self.worker.borrow_mut().first_token(host, choice);
+            }
+            if let (Some(gap), Some(record)) = (chunk.gap, &self.record) {
+                self.worker.borrow_mut().between_tokens(record, gap);
+            }
         }
         self.passage.on_chunk(host, size);
     }
@@ -510,9 +543,15 @@ impl Request {
     pub fn on_log(&mut self, host: &dyn Host) {
         self.phase = Phase::Passed;
         self.pairing = None;
-        if let Some(Routed { choice, answer }) = self.routed.take() {
-            let measured = answer.measured();
-            self.worker.borrow_mut().release(host, choice, measured);
+        let routed = self.routed.take();
+        let answer = routed.as_ref().map(|routed| &routed.answer);
+        let measured = answer.and_then(Answer::measured);
+        let mut worker = self.worker.borrow_mut();
+        if let Some(record) = self.record.take() {
+            worker.end_record(host, &record, answer, measured.as_ref());
+        }
+        if let Some(Routed { choice, .. }) = routed {
+            worker.release(host, choice, measured);
         }
     }
 }

@@ -592,6 +592,12 @@ impl Host for FakeHost {
         self.envoy.0.metrics.borrow_mut()[metric.0 as usize].1 += u64::from(by);
     }
 
+    fn adjust(&self, metric: MetricId, by: i32) {
+        let mut metrics = self.envoy.0.metrics.borrow_mut();
+        let value = &mut metrics[metric.0 as usize].1;
+        *value = value.checked_add_signed(by.into()).unwrap();
+    }
+
     fn record(&self, metric: MetricId, value: u64) {
         self.envoy.0.metrics.borrow_mut()[metric.0 as usize].1 = value;
     }

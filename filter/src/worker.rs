@@ -9,6 +9,7 @@ mod feedback;
 mod models;
 mod policy;
 mod prefill;
+mod requests;
 pub mod view;
 
 use std::net::SocketAddr;
@@ -33,7 +34,9 @@ use crate::{
     hints::{HintConfig, Hints},
     host::{Host, QueueId},
     in_flight::{Change, Others, OwnTable},
-    metrics::{AttemptEvent, Metrics, NoteEvent, PoolGauges, StateEvent, StreamEvent},
+    metrics::{
+        AttemptEvent, Metrics, NoteEvent, PoolGauges, RequestMetrics, StateEvent, StreamEvent,
+    },
     outcome,
     pair::{LetGo, SecondPresence},
     prefix_share::PrefixShare,
@@ -66,6 +69,7 @@ pub struct Worker {
     pools: Vec<Pool>,
     entropy: SplitMix64,
     metrics: Metrics,
+    requests: RequestMetrics,
     /// In pair mode: until when no second filter is expected, because one was missed.
     alone_until: Millis,
     let_go: LetGo,
@@ -106,7 +110,8 @@ impl Worker {
     /// The worker of a root context with the identity `owner`.
     #[must_use]
     pub fn new(host: &dyn Host, owner: u64, config: &Config) -> Self {
-        let metrics = Metrics::define(host, config.pools.iter().map(|pool| pool.name.as_str()));
+        let names = || config.pools.iter().map(|pool| pool.name.as_str());
+        let metrics = Metrics::define(host, names());
         let pool = |pool: &PoolConfig| Pool {
             keys: PoolKeys::new(&pool.name),
             view: View::new(&pool.name, &pool.members, config.allowed.clone()),
@@ -139,6 +144,7 @@ impl Worker {
             pools: config.pools.iter().map(pool).collect(),
             entropy: SplitMix64::new(host.random()),
             metrics,
+            requests: RequestMetrics::new(names()),
             alone_until: Millis(0),
             let_go: LetGo::default(),
         }
@@ -238,6 +244,8 @@ impl Worker {
         if let Err(error) = host.set_property(&REASON, decision.reason().as_str().as_bytes()) {
             log::debug!("the reason is not in the access log: {error}");
         }
+        let chosen = decision.first().and_then(|first| view.endpoints.get(first));
+        let age = chosen.and_then(|endpoint| requests::signal_age(endpoint, now));
         let routing = match listed(view.endpoints, &decision) {
             None if decision.reason() == Reason::Saturated => Routing::Saturated,
             None if decision.reason() == Reason::NoneEligible => Routing::NoneEligible,
@@ -248,6 +256,9 @@ impl Worker {
                 let note = PrefixNote::dispatched(facts, first);
                 if !self.others.live().is_empty() {
                     self.prefix_share.note(&note);
+                }
+                if let Some(age) = age {
+                    self.requests.signals(index, age);
                 }
                 let estimate = decision.estimate();
                 let mut choice = Choice::new(index, estimate, facts, note, started);
@@ -263,8 +274,10 @@ impl Worker {
                 }
             }
         };
-        let ended = host.monotonic_nanos();
-        self.metrics.pick_took(host, ended.saturating_sub(started));
+        let took = host.monotonic_nanos().saturating_sub(started);
+        self.metrics.pick_took(host, took);
+        self.requests
+            .decided(took, matches!(routing, Routing::To { .. }));
         routing
     }
 
@@ -397,17 +410,17 @@ impl Worker {
     }
 
     /// In the response headers callback of a routed request: notes who answered it, and how. Returns
-    /// whether with success.
-    pub fn answered(&mut self, host: &dyn Host, choice: &mut Choice) -> bool {
+    /// the status.
+    pub fn answered(&mut self, host: &dyn Host, choice: &mut Choice) -> Option<u64> {
         let now = host.now();
         let first = choice.first();
         let Some(pool) = self.pools.get_mut(choice.pool()) else {
-            return false;
+            return None;
         };
         let outcome::Outcome {
             used,
             failed,
-            accepted,
+            status,
         } = outcome::read(host, !pool.view.is_confirmed(first, now));
         let moved = used.is_some_and(|used| used != first.address);
         if used.is_some() && !moved && !failed {
@@ -438,7 +451,7 @@ impl Worker {
                 self.believe(&note, choice.pool());
             }
         }
-        accepted
+        status
     }
 
     /// Ends a routed request's count, whatever its end was, and learns from its answer, if that was
@@ -483,6 +496,7 @@ impl Worker {
 
     /// Shows the other workers that this one is there, before its first request.
     pub fn appear(&mut self, host: &dyn Host) {
+        self.requests.show(host, host.now());
         self.table.beat(host, &self.ledger, host.now());
     }
 
@@ -491,6 +505,7 @@ impl Worker {
         self.let_go.all(host, own);
         self.suppose_first_tokens(now);
         self.reload_policies(host);
+        self.requests.show(host, now);
         self.table.beat(host, &self.ledger, now);
         // Without a slot there is no place in the log of prefixes either.
         if self.table.slot().is_some() {

@@ -160,7 +160,8 @@ fn a_snapshot_reaches_every_vm_at_its_next_pick_and_a_delta_too() {
         assert_eq!(rig.pick(vm).as_deref(), Some("10.0.1.2:80"));
     }
     assert_eq!(
-        rig.envoy.metric("zerohop_pool_states_total.result.taken"),
+        rig.envoy
+            .metric("result=.=taken;.;zerohop_pool_states_total"),
         2
     );
 }
@@ -196,7 +197,10 @@ fn the_next_leader_goes_on_where_the_dead_one_stopped() {
         Some("10.0.1.1:80"),
         "time does not run back"
     );
-    assert_eq!(rig.envoy.metric("zerohop_pool_states_total.result.old"), 1);
+    assert_eq!(
+        rig.envoy.metric("result=.=old;.;zerohop_pool_states_total"),
+        1
+    );
     rig.deliver(0, 1, snapshot(&state(8, &[2])));
     assert_eq!(rig.pick(1).as_deref(), Some("10.0.1.2:80"));
 }
@@ -263,7 +267,7 @@ fn an_unknown_cluster_is_tried_again_with_a_back_off() {
     }
     let failures = rig
         .envoy
-        .metric("zerohop_agent_stream_events_total.event.open_failed");
+        .metric("event=.=open_failed;.;zerohop_agent_stream_events_total");
     assert!((4..=12).contains(&failures), "{failures} attempts in 10 s");
     rig.envoy.add_cluster("agent");
     for _ in 0..16 {
@@ -285,7 +289,7 @@ fn a_closed_stream_is_opened_again() {
     assert_eq!(rig.envoy.streams().len(), 2);
     assert_eq!(
         rig.envoy
-            .metric("zerohop_agent_stream_events_total.event.closed"),
+            .metric("event=.=closed;.;zerohop_agent_stream_events_total"),
         1
     );
 }
@@ -317,7 +321,7 @@ fn a_message_that_breaks_the_contract_starts_the_stream_over() {
         );
         assert_eq!(
             rig.envoy
-                .metric("zerohop_agent_stream_events_total.event.contract_error"),
+                .metric("event=.=contract_error;.;zerohop_agent_stream_events_total"),
             1
         );
     }
@@ -377,7 +381,7 @@ fn the_load_of_all_workers_is_reported_when_it_changes() {
     for (one, next) in reports.iter().zip(&reports[1..]) {
         assert_ne!(one, next, "one change, one report");
     }
-    assert_eq!(rig.envoy.metric("zerohop_in_flight_requests.pool.p"), 4);
+    assert_eq!(rig.envoy.metric("pool=.=p;.;zerohop_in_flight_requests"), 4);
 }
 
 #[test]
@@ -453,10 +457,12 @@ mod policies {
         Some(policy.models().map(str::to_owned).collect())
     }
 
-    const PUBLISHED: &str = "zerohop_pool_states_total.result";
-
     fn count(rig: &Rig, result: &str) -> u64 {
-        rig.envoy.metric(&format!("{PUBLISHED}.{result}"))
+        let labels = [("result", result)];
+        rig.envoy.metric(&crate::metrics::series(
+            "zerohop_pool_states_total",
+            &labels,
+        ))
     }
 
     #[test]

@@ -23,7 +23,9 @@ impl Rig {
     fn chunk(&mut self, after_ms: u64, chunk: &[u8], end_of_stream: bool) -> bool {
         self.host.envoy().advance_ms(after_ms);
         let size = self.host.chunk(self.context, chunk);
-        self.answer.on_chunk(&self.host, size, end_of_stream)
+        self.answer
+            .on_chunk(&self.host, size, end_of_stream)
+            .is_first
     }
 }
 

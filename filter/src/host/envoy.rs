@@ -173,6 +173,12 @@ impl Host for EnvoyHost {
         }
     }
 
+    fn adjust(&self, metric: MetricId, by: i32) {
+        if let Err(error) = abi::increment_metric(metric.0, i64::from(by)) {
+            log::debug!("metric {} was not adjusted: {error}", metric.0);
+        }
+    }
+
     fn record(&self, metric: MetricId, value: u64) {
         if let Err(error) = abi::record_metric(metric.0, value) {
             log::debug!("metric {} was not recorded: {error}", metric.0);

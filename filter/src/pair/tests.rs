@@ -86,7 +86,7 @@ fn the_second_filter_holds_the_headers_until_the_first_has_decided() {
     assert_eq!(
         rig.host
             .envoy()
-            .metric("zerohop_scans_total.outcome.complete"),
+            .metric("outcome=.=complete;.;zerohop_scans_total"),
         1
     );
 }

@@ -77,7 +77,7 @@ fn prompt(number: usize) -> String {
 }
 
 fn notes(envoy: &FakeEnvoy, event: &str) -> u64 {
-    envoy.metric(&format!("zerohop_prefix_notes_total.event.{event}"))
+    envoy.metric(&format!("event=.={event};.;zerohop_prefix_notes_total"))
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
     testing::{FakeEnvoy, FakeHost},
 };
 
+mod metrics;
 mod models;
 mod vectors;
 
@@ -78,7 +79,7 @@ fn a_json_body_is_read_before_the_headers_go_on() {
     assert_eq!(rig.in_flight(), 0);
     request.on_log(&rig.host);
     assert_eq!(rig.in_flight(), 0, "once");
-    assert_eq!(rig.metric("zerohop_scans_total.outcome.complete"), 1);
+    assert_eq!(rig.metric("outcome=.=complete;.;zerohop_scans_total"), 1);
 }
 
 #[test]
@@ -96,7 +97,7 @@ fn a_known_length_needs_no_end_of_stream() {
         Flow::Continue
     );
     assert!(rig.destination(context).is_some());
-    assert_eq!(rig.metric("zerohop_scans_total.outcome.complete"), 1);
+    assert_eq!(rig.metric("outcome=.=complete;.;zerohop_scans_total"), 1);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn bodies_that_cannot_be_read_are_not_waited_for() {
         );
         assert!(rig.destination(context).is_some(), "routed by load");
         assert_eq!(
-            rig.metric(&format!("zerohop_scans_total.outcome.{outcome}")),
+            rig.metric(&format!("outcome=.={outcome};.;zerohop_scans_total")),
             1
         );
     }
@@ -215,9 +216,12 @@ fn a_trusted_subset_is_obeyed_and_an_untrusted_one_is_not() {
                 if trusted && allowed.is_empty() {
                     assert_eq!((flow, destination), (Flow::Pause, None));
                     assert_eq!(rig.host.reply_of(context), Some(503));
-                    assert_eq!(rig.metric("zerohop_attempts_total.event.none_eligible"), 1);
                     assert_eq!(
-                        rig.metric("zerohop_picks_total.pool.p.reason.none_eligible"),
+                        rig.metric("event=.=none_eligible;.;zerohop_attempts_total"),
+                        1
+                    );
+                    assert_eq!(
+                        rig.metric("pool=.=p;.;reason=.=none_eligible;.;zerohop_picks_total"),
                         1
                     );
                     assert_eq!(rig.in_flight(), 0);
@@ -270,7 +274,7 @@ fn a_body_over_the_cap_is_decided_at_the_cap() {
         Flow::Continue
     );
     assert!(rig.destination(context).is_some());
-    assert_eq!(rig.metric("zerohop_scans_total.outcome.cap_reached"), 1);
+    assert_eq!(rig.metric("outcome=.=cap_reached;.;zerohop_scans_total"), 1);
     let size = rig.host.buffer(context, &[b' '; 1_000]);
     assert_eq!(
         request.on_request_body(&rig.host, size, true),
@@ -306,7 +310,7 @@ fn a_retry_moves_the_count_to_the_endpoint_that_served() {
         assert_eq!(counted.len(), 1);
         assert_eq!(counted[0].0.address.to_string(), second);
     }
-    assert_eq!(rig.metric("zerohop_attempts_total.event.moved"), 1);
+    assert_eq!(rig.metric("event=.=moved;.;zerohop_attempts_total"), 1);
     request.on_log(&rig.host);
     assert_eq!(rig.in_flight(), 0);
 }
@@ -356,7 +360,7 @@ fn envoys_own_refusal_is_no_failure_of_the_endpoint() {
         request.on_response_headers(&rig.host);
         request.on_log(&rig.host);
     }
-    assert_eq!(rig.metric("zerohop_attempts_total.event.failure"), 0);
+    assert_eq!(rig.metric("event=.=failure;.;zerohop_attempts_total"), 0);
     let (context, mut request) = rig.request(&[]);
     request.on_request_headers(&rig.host, true);
     rig.host.respond_with(context, b"503", None);
@@ -364,7 +368,7 @@ fn envoys_own_refusal_is_no_failure_of_the_endpoint() {
         .property_of(context, &["response", "flags"], &0x20u64.to_le_bytes());
     request.on_response_headers(&rig.host);
     assert_eq!(
-        rig.metric("zerohop_attempts_total.event.failure"),
+        rig.metric("event=.=failure;.;zerohop_attempts_total"),
         1,
         "a connect failure is"
     );
@@ -595,7 +599,7 @@ fn the_upstreams_address_is_looked_up_only_when_it_can_be_another() {
             .property_of(context, &path, &attempts.to_le_bytes());
         rig.answer(context, &mut request, b"200", used);
         request.on_log(&rig.host);
-        rig.metric("zerohop_attempts_total.event.moved")
+        rig.metric("event=.=moved;.;zerohop_attempts_total")
     };
     assert_eq!(
         serve("10.0.0.2:80", 1),
@@ -618,7 +622,11 @@ fn what_the_engine_says_of_the_prompt_is_counted() {
     let answer = br#"{"usage":{"prompt_tokens":80,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":16}}}"#;
     rig.chunk(context, &mut request, answer, true);
     request.on_log(&rig.host);
-    let tokens = |kind| rig.metric(&format!("zerohop_prefix_tokens_total.pool.p.kind.{kind}"));
+    let tokens = |kind| {
+        rig.metric(&format!(
+            "pool=.=p;.;kind=.={kind};.;zerohop_prefix_tokens_total"
+        ))
+    };
     assert_eq!(tokens("prompt"), 80);
     assert_eq!(tokens("cached"), 16);
     // Of an answer that did not come to its end nothing is learned.

@@ -46,6 +46,11 @@ impl PolicyCopy {
 }
 
 impl PolicyCopy {
+    /// The policy in force.
+    pub(super) const fn view(&self) -> Option<&PolicyView> {
+        self.policy.as_ref()
+    }
+
     /// Whether any request may have to be rewritten.
     pub(super) const fn rewrites(&self) -> bool {
         self.rewrites
@@ -68,16 +73,23 @@ impl Worker {
 
     /// Takes over the policies that changed in shared data.
     pub fn reload_policies(&mut self, host: &dyn Host) {
+        let mut any = false;
         for pool in &mut self.pools {
             let name = &pool.config.name;
             match pool.policy.reload(host, name, &pool.keys) {
                 Ok(false) => {}
-                Ok(true) => self.metrics.state(host, StateEvent::PolicyRead),
+                Ok(true) => {
+                    any = true;
+                    self.metrics.state(host, StateEvent::PolicyRead);
+                }
                 Err(error) => {
                     log::warn!("policy of pool {name} was refused: {error}");
                     self.metrics.state(host, StateEvent::SlotRejected);
                 }
             }
+        }
+        if any {
+            self.foresee_requests();
         }
     }
 

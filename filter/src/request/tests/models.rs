@@ -64,7 +64,7 @@ impl Rig {
     }
 
     fn models(&self, event: &str) -> u64 {
-        self.metric(&format!("zerohop_models_total.event.{event}"))
+        self.metric(&format!("event=.={event};.;zerohop_models_total"))
     }
 }
 
@@ -391,7 +391,10 @@ fn nothing_known_of_a_pool_is_503_or_the_clusters_own_choice() {
     rig.policy(parts("p", Vec::new()));
     let (context, _, flow) = rig.post(&body("m"), &[]);
     assert_eq!((flow, rig.host.reply_of(context)), (Flow::Pause, Some(503)));
-    assert_eq!(rig.metric("zerohop_attempts_total.event.no_endpoint"), 1);
+    assert_eq!(
+        rig.metric("event=.=no_endpoint;.;zerohop_attempts_total"),
+        1
+    );
 }
 
 #[test]
