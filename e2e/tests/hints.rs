@@ -1,5 +1,5 @@
-//! What the headers say about where a request should go: subsets of a trusted sender are obeyed to
-//! the letter, sessions softly, and neither header goes further than it should.
+//! What a request says about where it should go: subsets of a trusted sender or of a filter before ours
+//! are obeyed to the letter, sessions softly, and no header goes further than it should.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,10 +13,14 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use e2e::rig::{
     Client, EnvoyConfig, Pod, Protocol, RequestSpec, Response, Rig, RigError, RigOptions,
+    config::at,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SUBSET: &str = "x-gateway-destination-endpoint-subset";
+/// Where the operator of these tests says which pods a tenant has.
+const TENANT: &str = "x-tenant-pods";
+const METADATA: &str = "envoy.lb.subset_hint";
 const PODS: usize = 4;
 
 /// Nobody tells the filter more than its members: hints need no signals.
@@ -39,6 +43,34 @@ fn with_sessions(config: &mut EnvoyConfig) -> Result<(), RigError> {
     config.change_plugin(|plugin| {
         plugin["session"] = json!({"header": "x-session-id", "cookie": "sid", "body_user": true});
     })
+}
+
+/// A filter of the operator before ours.
+fn after(filter: Value, config: &mut EnvoyConfig) -> Result<(), RigError> {
+    let ours = config.get(at::HTTP_FILTERS)?.clone();
+    let mut filters = vec![filter];
+    filters.extend(ours.as_array().cloned().unwrap_or_default());
+    config.set(at::HTTP_FILTERS, Value::Array(filters))
+}
+
+/// The operator allows every request the first two pods.
+fn allowing_two(config: &mut EnvoyConfig) -> Result<(), RigError> {
+    let members = config.plugin()?["pools"][0]["members"].clone();
+    let hint = json!({SUBSET: [members[0], members[1]]});
+    let filter = json!({"name": "operator", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",
+        "metadata": [{"metadata_namespace": METADATA, "value": hint}]}});
+    after(filter, config)
+}
+
+/// The operator allows what a header of its own says.
+fn allowing_by_header(config: &mut EnvoyConfig) -> Result<(), RigError> {
+    let rule = json!({"header": TENANT, "remove": true,
+        "on_header_present": {"metadata_namespace": METADATA, "key": SUBSET}});
+    let filter = json!({"name": "operator", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config",
+        "request_rules": [rule]}});
+    after(filter, config)
 }
 
 /// Sends on a fresh connection, so that any worker may take it.
@@ -116,6 +148,49 @@ async fn an_untrusted_subset_is_ignored_and_removed() {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     nobody_saw_the_header(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_in_the_metadata_is_the_only_place_whatever_a_client_says() {
+    let rig = rig(allowing_two).await;
+    let addresses: Vec<SocketAddr> = rig.pods.iter().map(Pod::address).collect();
+    let elsewhere = addresses[3].to_string();
+    let mut upstreams = BTreeSet::new();
+    for round in 0..40 {
+        for spec in both(round) {
+            let answer = send(&rig, spec.header(SUBSET, &elsewhere)).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            upstreams.extend(answer.upstream());
+        }
+    }
+    // Every pod has the same address here, so this is a test of the port as well.
+    assert_eq!(upstreams, BTreeSet::from([addresses[0], addresses[1]]));
+    nobody_saw_the_header(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_in_the_metadata_is_obeyed_and_nobody_of_it_is_503() {
+    let rig = rig(allowing_by_header).await;
+    for (number, pod) in rig.pods.iter().enumerate() {
+        let subset = format!("10.9.9.9:8000, {}", pod.address());
+        for spec in both(number) {
+            let answer = send(&rig, spec.header(TENANT, &subset)).await;
+            assert_eq!(answer.upstream(), Some(pod.address()), "{}", answer.text());
+        }
+    }
+    let before: u64 = rig.pods.iter().map(Pod::requests).sum();
+    for subset in ["10.9.9.9:8000", "127.0.0.1:1", "pod-1:8000", ","] {
+        for spec in both(0) {
+            let answer = send(&rig, spec.header(TENANT, subset)).await;
+            assert_eq!(answer.status, 503, "{subset}: {}", answer.text());
+            let body: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(body["error"]["code"], "no_endpoint_in_subset");
+        }
+    }
+    let after: u64 = rig.pods.iter().map(Pod::requests).sum();
+    assert_eq!(before, after, "somebody else was asked");
+    let free = send(&rig, RequestSpec::get("/v1/models")).await;
+    assert_eq!(free.status, 200, "without metadata the whole pool is there");
 }
 
 /// Where a session's requests go, each on a connection of its own, its prompts too short to tell.

@@ -12,6 +12,7 @@
 //!   "paths": {"/ask": "generate"},
 //!   "session": {"header": "x-session-id"},
 //!   "trust_subset_header": false,
+//!   "trust_subset_metadata": true,
 //!   "strict_model": false,
 //!   "models": {"unknown": "pass", "list": false, "route": false, "trust_headers": false},
 //!   "report_served": false,
@@ -32,7 +33,10 @@ use serde_json::Value;
 
 use self::table::Table;
 pub use self::{
-    addresses::AllowedAddresses, models::ModelsConfig, pools::PoolConfig, session::SessionConfig,
+    addresses::AllowedAddresses,
+    models::{ModelAnswers, ModelsConfig},
+    pools::PoolConfig,
+    session::SessionConfig,
 };
 use crate::work::Paths;
 
@@ -81,6 +85,9 @@ pub struct Config {
     /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests
     /// go.
     pub trust_subset_header: bool,
+    /// Whether the dynamic metadata `envoy.lb.subset_hint` say where a request may go. Only filters of
+    /// this Envoy write them.
+    pub trust_subset_metadata: bool,
     /// What is done by the model that a request names.
     pub models: ModelsConfig,
     /// Whether the client is told which endpoint served.
@@ -123,8 +130,12 @@ impl Config {
             Some(value) => AllowedAddresses::check("allowed_cidrs", value, mistakes),
         };
         let agent_cluster = root.take("agent").and_then(|value| agent(value, mistakes));
+        let models = match root.take("models") {
+            None => ModelsConfig::default(),
+            Some(value) => models::check(value, mistakes),
+        };
         let pools = match root.take("pools") {
-            Some(value) => pools::check("pools", value, &allowed, mistakes),
+            Some(value) => pools::check("pools", value, models.answers, &allowed, mistakes),
             None if mode == Mode::PairSecond => Vec::new(),
             None => {
                 mistakes.push("pools: missing; a list of at least one pool is needed".to_owned());
@@ -154,10 +165,7 @@ impl Config {
             Some(value) => session::check(value, mistakes),
         };
         let trust_subset_header = flag(&mut root, "trust_subset_header", mistakes);
-        let models = match root.take("models") {
-            None => ModelsConfig::default(),
-            Some(value) => models::check(value, mistakes),
-        };
+        let trust_subset_metadata = flag_or(true, &mut root, "trust_subset_metadata", mistakes);
         let report_served = flag(&mut root, "report_served", mistakes);
         let conformance_test = flag(&mut root, "conformance_test", mistakes);
         root.finish(mistakes);
@@ -172,6 +180,7 @@ impl Config {
             paths,
             session,
             trust_subset_header,
+            trust_subset_metadata,
             models,
             report_served,
             conformance_test,
@@ -181,9 +190,19 @@ impl Config {
 
 /// A field that is `true` or `false`, by default `false`.
 fn flag(table: &mut Table, key: &'static str, mistakes: &mut Vec<String>) -> bool {
+    flag_or(false, table, key, mistakes)
+}
+
+/// A field that is `true` or `false`.
+fn flag_or(
+    default: bool,
+    table: &mut Table,
+    key: &'static str,
+    mistakes: &mut Vec<String>,
+) -> bool {
     let value = table.take(key);
     let flag = value.and_then(|value| table::boolean(key, &value, mistakes));
-    flag.unwrap_or_default()
+    flag.unwrap_or(default)
 }
 
 fn mode(value: &Value, mistakes: &mut Vec<String>) -> Mode {

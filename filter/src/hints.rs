@@ -1,8 +1,10 @@
-//! What the headers of a request say about where it should go, beside its body.
+//! What a request says about where it should go, beside its body.
 //!
 //! ```text
-//!   x-gateway-destination-endpoint-subset --(only if trusted)--> subset    strict: never elsewhere
-//!   session header, cookie, body `user` ---(first found)-------> session   soft: a preference
+//!   metadata envoy.lb.subset_hint -------------+
+//!   x-gateway-destination-endpoint-subset -----+-(first that is there and trusted)-> subset
+//!                                                             strict: never elsewhere
+//!   session header, cookie, body `user` -------(first found)-> session   soft: a preference
 //! ```
 
 use picker::{RequestFacts, SubsetEntry};
@@ -10,6 +12,7 @@ use picker::{RequestFacts, SubsetEntry};
 use crate::{
     config::{Config, SessionConfig},
     headers::{self, HeaderMap},
+    host::Host,
     session, subset,
 };
 
@@ -18,6 +21,7 @@ use crate::{
 pub struct HintConfig {
     session: SessionConfig,
     trust_subset_header: bool,
+    trust_subset_metadata: bool,
     conformance_test: bool,
 }
 
@@ -28,25 +32,30 @@ impl HintConfig {
         Self {
             session: config.session.clone(),
             trust_subset_header: config.trust_subset_header,
+            trust_subset_metadata: config.trust_subset_metadata,
             conformance_test: config.conformance_test,
         }
     }
 
-    /// The hints of a request for `pool`, by its headers as they came.
+    /// The hints of the running request for `pool`, by its headers as they came.
     #[must_use]
-    pub fn read(&self, headers: &HeaderMap, pool: &str) -> Hints {
+    pub fn read(&self, host: &dyn Host, headers: &HeaderMap, pool: &str) -> Hints {
         Hints {
             session: session::read(headers, &self.session, pool),
             user_seed: self.session.body_user.then(|| session::seed(pool)),
-            subset: self.subset(headers),
+            subset: self.subset(host, headers),
         }
     }
 
-    fn subset(&self, headers: &HeaderMap) -> Option<Vec<SubsetEntry>> {
-        let of_test = || subset::read(headers, headers::TEST_SELECTION);
-        let of_sender = || subset::read(headers, headers::SUBSET);
+    /// A filter of this Envoy is nearer than any sender in front of it, so its metadata come first.
+    fn subset(&self, host: &dyn Host, headers: &HeaderMap) -> Option<Vec<SubsetEntry>> {
+        let of_test = || subset::read_header(headers, headers::TEST_SELECTION);
+        let of_filter = || subset::read_metadata(host);
+        let of_sender = || subset::read_header(headers, headers::SUBSET);
         let tested = self.conformance_test.then(of_test).flatten();
-        tested.or_else(|| self.trust_subset_header.then(of_sender).flatten())
+        tested
+            .or_else(|| self.trust_subset_metadata.then(of_filter).flatten())
+            .or_else(|| self.trust_subset_header.then(of_sender).flatten())
     }
 }
 

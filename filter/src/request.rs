@@ -118,7 +118,7 @@ impl Request {
         }
         let body = self.body(host, &headers, end_of_stream);
         self.announce(host, matches!(body, Body::Scan { .. }));
-        let hints = self.worker.borrow().hints(&headers, pool);
+        let hints = self.worker.borrow().hints(host, &headers, pool);
         match body {
             Body::Skip(why) => {
                 let Some(pool) = pool else {
@@ -278,7 +278,7 @@ impl Request {
         let strict = {
             let worker = self.worker.borrow();
             worker.metrics().scanned(host, outcome);
-            worker.strict_model() || worker.models().refuse_unknown
+            worker.strict_model() || worker.refuses_unknown(scan.pool)
         };
         let is_cut = outcome == ScanOutcome::CapReached;
         match named {
@@ -290,7 +290,7 @@ impl Request {
             }
             None => {}
             Some((model, fate)) => {
-                if fate.is_unknown && self.worker.borrow().models().refuse_unknown {
+                if fate.is_unknown && self.worker.borrow().refuses_unknown(scan.pool) {
                     let body = outcome::model_not_found(&model);
                     let reply = outcome::Reply {
                         status: 404,

@@ -221,12 +221,12 @@ impl Worker {
         })
     }
 
-    /// The hints of a request for the pool at `index`, or for one that is not known yet.
+    /// The hints of the running request for the pool at `index`, or for one that is not known yet.
     #[must_use]
-    pub fn hints(&self, headers: &HeaderMap, index: Option<usize>) -> Hints {
+    pub fn hints(&self, host: &dyn Host, headers: &HeaderMap, index: Option<usize>) -> Hints {
         let pool = index.and_then(|index| self.pools.get(index));
         let name = pool.map(|pool| pool.config.name.as_str());
-        self.hints.read(headers, name.unwrap_or_default())
+        self.hints.read(host, headers, name.unwrap_or_default())
     }
 
     /// Decides where a request goes and counts it as in flight at the first choice.

@@ -12,10 +12,8 @@ const MAX_REWRITE_BYTES: usize = 32 * 1024 * 1024;
 /// What is done by the model that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelsConfig {
-    /// Whether a model that the pool's policy does not know is answered with 404.
-    pub refuse_unknown: bool,
-    /// Whether `GET /v1/models` is answered from the policy.
-    pub list: bool,
+    /// What is answered without a model server, in pools that do not say it themselves.
+    pub answers: ModelAnswers,
     /// Whether the model is set as a header and the route evaluated again.
     pub route: bool,
     /// Whether the headers that name an objective or another model come from somebody who may.
@@ -24,11 +22,40 @@ pub struct ModelsConfig {
     pub rewrite_bytes: usize,
 }
 
+/// What is answered without a model server, by the models that a pool's policy knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ModelAnswers {
+    /// Whether a model that the policy does not know is answered with 404.
+    pub refuse_unknown: bool,
+    /// Whether `GET /v1/models` is answered from the policy.
+    pub list: bool,
+}
+
+impl ModelAnswers {
+    /// Takes the fields of the answers out of `models` at `path`; those that are not there stay as
+    /// they are.
+    fn take_from(&mut self, models: &mut Table, path: &str, mistakes: &mut Vec<String>) {
+        if let Some(value) = models.take("unknown") {
+            match value.as_str() {
+                Some("pass") => self.refuse_unknown = false,
+                Some("refuse") => self.refuse_unknown = true,
+                _ => {
+                    let place = table::join(path, "unknown");
+                    mistakes.push(table::wrong(&place, "one of pass, refuse", &value));
+                }
+            }
+        }
+        if let Some(value) = models.take("list") {
+            let place = table::join(path, "list");
+            self.list = table::boolean(&place, &value, mistakes).unwrap_or_default();
+        }
+    }
+}
+
 impl Default for ModelsConfig {
     fn default() -> Self {
         Self {
-            refuse_unknown: false,
-            list: false,
+            answers: ModelAnswers::default(),
             route: false,
             trust_headers: false,
             rewrite_bytes: DEFAULT_REWRITE_BYTES,
@@ -41,20 +68,8 @@ pub(super) fn check(value: Value, mistakes: &mut Vec<String>) -> ModelsConfig {
     let Some(mut models) = Table::new("models", value, mistakes) else {
         return config;
     };
-    match models.take("unknown") {
-        None => {}
-        Some(value) => match value.as_str() {
-            Some("pass") => {}
-            Some("refuse") => config.refuse_unknown = true,
-            _ => mistakes.push(table::wrong(
-                "models.unknown",
-                "one of pass, refuse",
-                &value,
-            )),
-        },
-    }
+    config.answers.take_from(&mut models, "models", mistakes);
     for (key, flag) in [
-        ("list", &mut config.list),
         ("route", &mut config.route),
         ("trust_headers", &mut config.trust_headers),
     ] {
@@ -70,4 +85,19 @@ pub(super) fn check(value: Value, mistakes: &mut Vec<String>) -> ModelsConfig {
     }
     models.finish(mistakes);
     config
+}
+
+/// What one pool says about its models, at `path`; the rest is as in `common`.
+pub(super) fn check_pool(
+    path: &str,
+    value: Value,
+    common: ModelAnswers,
+    mistakes: &mut Vec<String>,
+) -> ModelAnswers {
+    let mut answers = common;
+    if let Some(mut models) = Table::new(path, value, mistakes) {
+        answers.take_from(&mut models, path, mistakes);
+        models.finish(mistakes);
+    }
+    answers
 }

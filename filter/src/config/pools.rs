@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     addresses::AllowedAddresses,
     cluster_name,
+    models::{self, ModelAnswers},
     table::{self, Table},
 };
 
@@ -23,11 +24,14 @@ pub struct PoolConfig {
     pub cluster: Option<String>,
     /// Members to route over while no agent was ever seen.
     pub members: Vec<SocketAddr>,
+    /// What is answered without a model server.
+    pub models: ModelAnswers,
 }
 
 pub(super) fn check(
     path: &str,
     value: Value,
+    models: ModelAnswers,
     allowed: &AllowedAddresses,
     mistakes: &mut Vec<String>,
 ) -> Vec<PoolConfig> {
@@ -36,7 +40,7 @@ pub(super) fn check(
     let mut pools: Vec<PoolConfig> = Vec::new();
     for (index, element) in elements.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
-        let Some(pool) = check_pool(&path, element, several, allowed, mistakes) else {
+        let Some(pool) = check_pool(&path, element, several, models, allowed, mistakes) else {
             continue;
         };
         if pools.iter().any(|other| other.name == pool.name) {
@@ -67,6 +71,7 @@ fn check_pool(
     path: &str,
     value: Value,
     several: bool,
+    common: ModelAnswers,
     allowed: &AllowedAddresses,
     mistakes: &mut Vec<String>,
 ) -> Option<PoolConfig> {
@@ -88,11 +93,16 @@ fn check_pool(
         None => Vec::new(),
         Some(value) => members(&format!("{path}.members"), value, allowed, mistakes),
     };
+    let models = match pool.take("models") {
+        None => common,
+        Some(value) => models::check_pool(&format!("{path}.models"), value, common, mistakes),
+    };
     pool.finish(mistakes);
     Some(PoolConfig {
         name: name?,
         cluster,
         members,
+        models,
     })
 }
 

@@ -6,13 +6,14 @@ const GOOD: &str = r#"{
     "agent": {"cluster": "outbound|9002||agent.zerohop.svc.cluster.local"},
     "pools": [
         {"name": "a", "cluster": "models-a", "members": ["10.0.0.2:8000", "10.0.0.1:8000"]},
-        {"name": "b", "cluster": "models-b", "members": ["[fd00::1]:8000"]}
+        {"name": "b", "cluster": "models-b", "members": ["[fd00::1]:8000"], "models": {"unknown": "pass"}}
     ],
     "body": {"cap_bytes": 65536},
     "allowed_cidrs": ["10.0.0.0/8", "fd00::/8"],
     "picker": {"policy": "round_robin", "weights": {"queue": 1}},
     "session": {"header": "X-Session-Id", "cookie": "sid", "body_user": true},
     "trust_subset_header": true,
+    "trust_subset_metadata": false,
     "strict_model": true,
     "paths": {"/ask": "encode"},
     "models": {"unknown": "refuse", "list": true, "route": true, "trust_headers": true, "rewrite_bytes": 70000},
@@ -47,10 +48,19 @@ fn a_complete_configuration_is_read() {
     };
     assert_eq!(config.session, session);
     assert_eq!(config.paths, Paths(vec![("/ask".to_owned(), Work::Encode)]));
-    assert!(config.trust_subset_header);
-    let models = ModelsConfig {
+    assert!(config.trust_subset_header && !config.trust_subset_metadata);
+    let answers = ModelAnswers {
         refuse_unknown: true,
         list: true,
+    };
+    assert_eq!(a.models, answers);
+    let only_lists = ModelAnswers {
+        refuse_unknown: false,
+        list: true,
+    };
+    assert_eq!(b.models, only_lists, "what b says goes before what all say");
+    let models = ModelsConfig {
+        answers,
         route: true,
         trust_headers: true,
         rewrite_bytes: 70_000,
@@ -70,10 +80,12 @@ fn what_is_not_written_has_a_default() {
     assert_eq!(config.picker, PickerConfig::default());
     assert!(!config.strict_model);
     assert_eq!(config.session, SessionConfig::default());
-    assert!(!config.trust_subset_header);
+    assert!(!config.trust_subset_header && config.trust_subset_metadata);
     assert_eq!(config.models, ModelsConfig::default());
     let models = config.models;
-    assert!(!models.refuse_unknown && !models.list && !models.route && !models.trust_headers);
+    let answers = models.answers;
+    assert!(!answers.refuse_unknown && !answers.list && !models.route && !models.trust_headers);
+    assert_eq!(config.pools[0].models, answers);
     assert!(!config.report_served && !config.conformance_test);
 }
 
@@ -142,6 +154,9 @@ fn bad_configurations() -> Vec<(String, Vec<&'static str>)> {
         (with(r#""strict_model": "yes""#), vec!["strict_model: must be true or false, got \"yes\""]),
         (with(r#""trust_subset_header": 1"#), vec!["trust_subset_header: must be true or false, got 1"]),
         (with(r#""models": true"#), vec!["models: must be an object, got true"]),
+        (with(r#""trust_subset_metadata": "no""#), vec!["trust_subset_metadata: must be true or false, got \"no\""]),
+        (r#"{"pools": [{"name": "p", "members": ["10.0.0.1:80"], "models": {"unknown": "404", "list": 1, "route": true}}]}"#.to_owned(), vec!["pools[0].models.unknown: must be one of pass, refuse, got \"404\"", "pools[0].models.list: must be true or false, got 1", "pools[0].models.route: unknown field; known fields are unknown, list"]),
+        (r#"{"pools": [{"name": "p", "members": ["10.0.0.1:80"], "models": 1}]}"#.to_owned(), vec!["pools[0].models: must be an object, got 1"]),
         (with(r#""models": {"unknown": "404", "list": 1, "rewrite_bytes": 0, "rout": true}"#), vec!["models.unknown: must be one of pass, refuse, got \"404\"", "models.list: must be true or false", "models.rewrite_bytes: must be a whole number in 1..=33554432, got 0", "models.rout: unknown field; known fields are unknown, list, route, trust_headers, rewrite_bytes"]),
         (with(r#""report_served": "yes", "conformance_test": 1"#), vec!["report_served: must be true or false", "conformance_test: must be true or false"]),
         (with(r#""session": "x-session-id""#), vec!["session: must be an object, got \"x-session-id\""]),

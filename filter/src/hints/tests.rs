@@ -12,10 +12,29 @@ fn config(text: &str) -> HintConfig {
 }
 
 fn facts(config: &HintConfig, headers: &[(&str, &[u8])], user: Option<u64>) -> RequestFacts {
+    facts_beside(None, config, headers, user)
+}
+
+const METADATA: [&str; 4] = [
+    "metadata",
+    "filter_metadata",
+    "envoy.lb.subset_hint",
+    headers::SUBSET,
+];
+
+fn facts_beside(
+    metadata: Option<&[u8]>,
+    config: &HintConfig,
+    headers: &[(&str, &[u8])],
+    user: Option<u64>,
+) -> RequestFacts {
     let host = FakeEnvoy::new().vm();
-    host.stream(headers);
+    let stream = host.stream(headers);
+    if let Some(value) = metadata {
+        host.property_of(stream, &METADATA, value);
+    }
     let mut facts = RequestFacts::default();
-    let hints = config.read(&host.request_headers(), "p");
+    let hints = config.read(&host, &host.request_headers(), "p");
     assert_eq!(hints.is_strict(), hints.subset.is_some());
     hints.add_to(&mut facts, user);
     facts
@@ -56,6 +75,29 @@ fn nothing_is_looked_at_unless_configured() {
     let untrusted = config(r#", "trust_subset_header": false"#);
     assert_eq!(facts(&untrusted, &headers, None).subset, None);
     assert!(facts(&config(EVERYTHING), &headers, None).subset.is_some());
+}
+
+#[test]
+fn metadata_count_before_the_header_unless_switched_off() {
+    let header: [(&str, &[u8]); 1] = [(headers::SUBSET, b"10.0.0.1")];
+    let subset = |config: &str, metadata| {
+        let facts = facts_beside(metadata, &self::config(config), &header, None);
+        facts.subset.map(|entries| {
+            let ips = entries.into_iter().map(|entry| entry.ip.to_string());
+            ips.collect::<Vec<_>>()
+        })
+    };
+    let both = r#", "trust_subset_header": true"#;
+    let off = r#", "trust_subset_metadata": false"#;
+    let metadata: Option<&[u8]> = Some(b"10.0.0.2");
+    assert_eq!(subset("", None), None);
+    assert_eq!(subset("", metadata).unwrap(), ["10.0.0.2"]);
+    assert_eq!(subset(both, metadata).unwrap(), ["10.0.0.2"]);
+    assert_eq!(subset(both, None).unwrap(), ["10.0.0.1"]);
+    assert_eq!(subset(both, Some(b"")).unwrap(), [""; 0]);
+    assert_eq!(subset(off, metadata), None);
+    let only_header = format!("{both}{off}");
+    assert_eq!(subset(&only_header, metadata).unwrap(), ["10.0.0.1"]);
 }
 
 proptest! {

@@ -23,10 +23,13 @@ struct Rig {
 
 impl Rig {
     fn new(extra: &str) -> Self {
-        let config = format!(
+        Self::configured(&format!(
             r#"{{"pools": [{{"name": "p", "members": ["10.0.0.1:80", "10.0.0.2:80", "[fd00::1]:80"]}}]{extra}}}"#
-        );
-        let host = FakeEnvoy::new().vm().configured(&config);
+        ))
+    }
+
+    fn configured(config: &str) -> Self {
+        let host = FakeEnvoy::new().vm().configured(config);
         let root = Root::configure(&host, 0).unwrap();
         Self { host, root }
     }

@@ -30,10 +30,19 @@ pub struct Fate {
 }
 
 impl Worker {
-    /// What is done by the model that a request names.
+    /// What is done by the model that a request names, in any pool.
     #[must_use]
     pub const fn models(&self) -> &ModelsConfig {
         &self.models
+    }
+
+    /// Whether the pool at `index` refuses models that its policy does not know; without a pool: whether
+    /// pools do that which do not say it themselves.
+    #[must_use]
+    pub fn refuses_unknown(&self, index: Option<usize>) -> bool {
+        let pool = index.and_then(|index| self.pools.get(index));
+        let answers = pool.map_or(self.models.answers, |pool| pool.config.models);
+        answers.refuse_unknown
     }
 
     /// Which headers are believed, and which are set here.
@@ -119,7 +128,10 @@ impl Worker {
     /// The answer to `GET /v1/models`, if a policy is to give it.
     #[must_use]
     pub fn list_models(&self, index: usize) -> Option<Vec<u8>> {
-        let policy = self.policy(index).filter(|_| self.models.list)?;
+        self.pools
+            .get(index)
+            .filter(|pool| pool.config.models.list)?;
+        let policy = self.policy(index)?;
         let mut body = b"{\"object\":\"list\",\"data\":[".to_vec();
         for (index, model) in policy.models().enumerate() {
             if index > 0 {

@@ -311,6 +311,27 @@ fn an_unknown_model_is_refused_only_if_configured() {
 }
 
 #[test]
+fn what_a_pool_says_of_its_models_goes_before_what_all_say() {
+    let pool = r#", "pools": [{"name": "p", "members": ["10.0.0.1:8000"], "models": {"unknown": "UNKNOWN"}}]"#;
+    for (all, own, refused) in [("refuse", "pass", false), ("pass", "refuse", true)] {
+        let pool = pool.replace("UNKNOWN", own);
+        let all = format!(r#""models": {{"unknown": "{all}", "list": true}}"#);
+        let rig = Rig::configured(&format!("{{{all}{pool}}}"));
+        rig.policy(parts("p", vec![rule(Some("public"), &[])]));
+        let (context, _, flow) = rig.post(&body("other"), &[]);
+        assert_eq!(flow == Flow::Pause, refused);
+        assert_eq!(rig.host.reply_of(context), refused.then_some(404));
+        let (context, _, flow) = rig.post(b"{}", &[]);
+        assert_eq!(flow == Flow::Pause, refused);
+        assert_eq!(rig.host.reply_of(context), refused.then_some(400));
+        let list: [(&str, &[u8]); 2] = [(":method", b"GET"), (":path", b"/v1/models")];
+        let (context, mut request) = rig.request(&list);
+        request.on_request_headers(&rig.host, true);
+        assert_eq!(rig.host.reply_of(context), Some(200), "the list stays on");
+    }
+}
+
+#[test]
 fn the_list_of_models_comes_from_the_policy_if_configured() {
     let get = |rig: &Rig, method: &[u8], path: &[u8]| {
         let (context, mut request) = rig.request(&[(":method", method), (":path", path)]);
