@@ -25,6 +25,7 @@ use tokio::{
 
 use crate::{
     adapters::Board,
+    api_key::ApiKey,
     clock::Clock,
     index::{Index, Membership, Observation, Publication, TargetId},
     resources::{Catalogue, ModelList, Policies},
@@ -53,11 +54,27 @@ pub struct Hub {
     pub telemetry: Arc<Telemetry>,
     /// Which adapters are rolled out, and how far.
     pub adapters: Arc<Board>,
+    /// What engines are told with every request, if they ask for it.
+    pub api_key: ApiKey,
     index: Mutex<Index>,
     dirty: Notify,
+    followers: watch::Sender<usize>,
     published: watch::Sender<Arc<Published>>,
     catalogue: Mutex<Catalogue>,
     policies: watch::Sender<Arc<Policies>>,
+}
+
+/// A gateway that follows this agent.
+#[derive(Debug)]
+pub struct Follower<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Follower<'_> {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|count| {
+            *count = count.saturating_sub(1);
+            *count == 0
+        });
+    }
 }
 
 impl Hub {
@@ -68,12 +85,21 @@ impl Hub {
             clock,
             telemetry,
             adapters: Arc::default(),
+            api_key: ApiKey::default(),
             index: Mutex::new(index),
             dirty: Notify::new(),
+            followers: watch::Sender::default(),
             published: watch::Sender::default(),
             catalogue: Mutex::default(),
             policies: watch::Sender::default(),
         }
+    }
+
+    /// The same with a key for the engines.
+    #[must_use]
+    pub fn with_api_key(mut self, api_key: ApiKey) -> Self {
+        self.api_key = api_key;
+        self
     }
 
     /// The index. A poisoned lock is taken all the same: the index has no broken in-between states,
@@ -185,6 +211,22 @@ impl Hub {
         if self.index().report(gateway, stream, report, now) {
             self.dirty.notify_one();
         }
+    }
+
+    /// Counts a gateway as long as the result lives.
+    pub fn followed(&self) -> Follower<'_> {
+        self.followers.send_if_modified(|count| {
+            *count += 1;
+            *count == 1
+        });
+        Follower(&self.followers)
+    }
+
+    /// The number of gateways that follow this agent; news come only when the first came or the last
+    /// went.
+    #[must_use]
+    pub fn followers(&self) -> watch::Receiver<usize> {
+        self.followers.subscribe()
     }
 
     /// Notes that a gateway lives.

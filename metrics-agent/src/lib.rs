@@ -13,6 +13,7 @@
 
 pub mod adapters;
 pub mod admin;
+pub mod api_key;
 pub mod args;
 pub mod clock;
 pub mod config;

@@ -19,6 +19,7 @@ use xxhash_rust::xxh64::xxh64;
 use crate::{
     adapters::Rollout,
     admin::{self, Admin},
+    api_key::{ApiKey, ApiKeyError},
     args::{Args, Command, LogFormat, RunArgs},
     clock::Clock,
     config::{self, Config},
@@ -77,6 +78,8 @@ enum RunError {
     },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    ApiKey(#[from] ApiKeyError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
     #[error("serving gateways failed: {0}")]
@@ -87,6 +90,13 @@ fn check(file: &Path, resources: Option<&Path>) -> ExitCode {
     match ConfigFile::open(file) {
         Ok((_, config)) => {
             if let Some(Err(error)) = config.listen.tls.as_ref().map(publish::tls::load) {
+                say(
+                    &mut io::stderr(),
+                    format_args!("{}: {error}", file.display()),
+                );
+                return ExitCode::FAILURE;
+            }
+            if let Err(error) = ApiKey::open(config.api_key.as_ref()) {
                 say(
                     &mut io::stderr(),
                     format_args!("{}: {error}", file.display()),
@@ -256,7 +266,9 @@ async fn serve(
     };
     let grpc = bind(config.listen.grpc, "listen.grpc").await?;
     let admin = bind(config.listen.admin, "listen.admin").await?;
-    let hub = Arc::new(new_hub(&config));
+    let api_key = ApiKey::open(config.api_key.as_ref())?;
+    let following_key = tokio::spawn(api_key.clone().follow());
+    let hub = Arc::new(new_hub(&config).with_api_key(api_key));
     let state = Arc::new(ArcSwap::from_pointee(ConfigState {
         path: file.path().to_owned(),
         resources: source.name().map(|name| ResourceState {
@@ -323,6 +335,7 @@ async fn serve(
     if let Some(following) = following {
         following.abort();
     }
+    following_key.abort();
     supervising.abort();
     rolling_out.abort();
     announcing.abort();

@@ -12,12 +12,16 @@ mod scrape_support;
 
 use std::{net::SocketAddr, time::Duration};
 
+use metrics_agent::api_key::{ApiKey, ApiKeySource};
 use metrics_agent::scrape::{
     ClientConfig, Dialect, FailureKind, ScrapeClient, ScrapeError, ScrapeFailure, ScrapeTarget,
     Scraped, exposition::PageLimits,
 };
 use scrape_support::server::{FakeServer, answer, page_answer, read_request};
-use tokio::{io::AsyncWriteExt, net::TcpSocket};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
 
 const PAGE: &str = "vllm:num_requests_waiting{engine=\"0\"} 3.0\n\
                     vllm:num_requests_running{engine=\"0\"} 2.0\n";
@@ -264,6 +268,34 @@ async fn paths_must_be_paths() {
     let address: SocketAddr = "[::1]:8000".parse().unwrap();
     let target = ScrapeTarget::new(address, "/prometheus/metrics?x=y").unwrap();
     assert_eq!(target.url(), "http://[::1]:8000/prometheus/metrics?x=y");
+}
+
+#[tokio::test]
+async fn engines_are_shown_the_key_with_every_request_if_there_is_one() {
+    let file = std::env::temp_dir().join(format!("zerohop-scrape-key-{}", std::process::id()));
+    std::fs::write(&file, "sk-engines\n").unwrap();
+    let key = ApiKey::open(Some(&ApiKeySource::File(file.clone()))).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for (key, expected) in [(key, true), (ApiKey::default(), false)] {
+        let server = FakeServer::start("127.0.0.1", |mut stream| async move {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await? > 0 {}
+            let request = String::from_utf8(request).unwrap();
+            let shown = request.contains("authorization: Bearer sk-engines\r\n");
+            let page = format!("vllm:num_requests_waiting {}\n", u8::from(shown));
+            stream
+                .write_all(&answer("200 OK", &["content-type: text/plain"], &page))
+                .await
+        })
+        .await;
+        let client = ScrapeClient::new(ClientConfig::default()).with_api_key(key);
+        let target = ScrapeTarget::new(server.address, "/metrics").unwrap();
+        let scraped = client
+            .scrape(&target, &Dialect::builtin("vllm").unwrap())
+            .await;
+        let waiting = scraped.unwrap().waiting;
+        assert_eq!(waiting, Some(f64::from(u8::from(expected)) as _));
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::Step;
+use crate::api_key::ApiKey;
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// An adapter may come from a slow store; the engine goes on serving meanwhile.
@@ -38,23 +39,26 @@ pub enum AdapterError {
 
 /// Loads and unloads adapters. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct AdapterClient(legacy::Client<HttpConnector, Full<Bytes>>);
+pub struct AdapterClient {
+    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    api_key: ApiKey,
+}
 
-impl Default for AdapterClient {
-    fn default() -> Self {
+impl AdapterClient {
+    /// A client without connections that shows this key; must be used inside a tokio runtime.
+    #[must_use]
+    pub fn new(api_key: ApiKey) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.set_nodelay(true);
-        let client = legacy::Client::builder(TokioExecutor::new())
+        let http = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             // A step is rare, and a connection that the server has closed costs a failed one.
             .pool_max_idle_per_host(0)
             .build(connector);
-        Self(client)
+        Self { http, api_key }
     }
-}
 
-impl AdapterClient {
     /// Has the engine at `address` take a step.
     ///
     /// # Errors
@@ -84,12 +88,13 @@ impl AdapterClient {
         body: &Value,
     ) -> Result<(), AdapterError> {
         let broken = |error: &dyn std::error::Error| AdapterError::Broken(error.to_string());
-        let request = Request::post(format!("http://{address}{path}"))
+        let mut request = Request::post(format!("http://{address}{path}"))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body.to_string()))
             .map_err(|error| broken(&error))?;
+        self.api_key.add_to(request.headers_mut());
         let response = self
-            .0
+            .http
             .request(request)
             .await
             .map_err(|error| broken(&error))?;

@@ -56,9 +56,9 @@ impl Rollout {
         };
         Self {
             board: Arc::clone(&hub.adapters),
+            lists: ScrapeClient::new(config).with_api_key(hub.api_key.clone()),
+            steps: AdapterClient::new(hub.api_key.clone()),
             hub,
-            lists: ScrapeClient::new(config),
-            steps: AdapterClient::default(),
             lanes: Arc::new(Semaphore::new(LANES)),
             keepers: HashMap::new(),
             waiting: HashMap::new(),

@@ -18,6 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 
 use super::Rollout;
 use crate::{
+    api_key::{ApiKey, ApiKeySource},
     clock::Clock,
     config::{Adapter, PoolAdapters},
     hub::Hub,
@@ -37,6 +38,8 @@ struct State {
     slow: Duration,
     at_once: usize,
     most_at_once: usize,
+    /// What requests have to show, as vLLM's `--api-key` has it.
+    authorization: Option<&'static str>,
 }
 
 struct Server {
@@ -88,6 +91,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let path = request.uri().path().to_owned();
+    let shown = request.headers().get("authorization").cloned();
     let body = request.into_body().collect().await?.to_bytes();
     let say = |status: u16, body: Value| {
         let body = Full::from(body.to_string());
@@ -95,6 +99,10 @@ async fn answer(
         let response = response.header("content-type", "application/json");
         response.body(body).unwrap()
     };
+    let wanted = state.lock().unwrap().authorization;
+    if wanted.is_some_and(|wanted| shown.is_none_or(|shown| shown != wanted)) {
+        return Ok(say(401, json!({"error": "Unauthorized"})));
+    }
     if path == "/v1/models" {
         let state = state.lock().unwrap();
         let mut data = vec![json!({"id": "base", "parent": null})];
@@ -142,9 +150,14 @@ impl Drop for Rig {
 
 impl Rig {
     fn start(servers: &[&Server]) -> Self {
+        Self::with_key(servers, ApiKey::default())
+    }
+
+    fn with_key(servers: &[&Server], api_key: ApiKey) -> Self {
         let clock = Clock::start();
         let index = Index::new(1, 1, 0);
-        let hub = Arc::new(Hub::new(clock, index, Arc::new(Telemetry::new())));
+        let hub = Hub::new(clock, index, Arc::new(Telemetry::new()));
+        let hub = Arc::new(hub.with_api_key(api_key));
         let publisher = Arc::clone(&hub);
         let rollout = Rollout::new(Arc::clone(&hub));
         let rig = Self {
@@ -293,6 +306,35 @@ async fn failures_are_repeated_with_pauses_and_counted() {
         begun.elapsed()
     );
     assert_eq!(rig.hub.telemetry.adapter_failures.get(), 2);
+}
+
+#[tokio::test]
+async fn engines_that_ask_for_a_key_are_shown_it_with_lists_loads_and_unloads() {
+    let state = State {
+        authorization: Some("Bearer sk-engines"),
+        ..with(&["v1"])
+    };
+    let server = Server::start(state).await;
+    let file = std::env::temp_dir().join(format!("zerohop-roll-out-key-{}", std::process::id()));
+    std::fs::write(&file, "sk-engines\n").unwrap();
+    let key = ApiKey::open(Some(&ApiKeySource::File(file.clone()))).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let rig = Rig::with_key(&[&server], key);
+    rig.declare(&["v2"], &["v1"]);
+    eventually("v2 in place of v1", || server.adapters() == ["v2"]).await;
+    assert_eq!(server.asked(), ["load v2", "unload v1"]);
+    assert_eq!(rig.hub.telemetry.adapter_failures.get(), 0);
+
+    let locked = State {
+        authorization: Some("Bearer sk-another"),
+        ..State::default()
+    };
+    let locked = Server::start(locked).await;
+    let rig = Rig::start(&[&locked]);
+    rig.declare(&["v1"], &[]);
+    let failures = &rig.hub.telemetry.adapter_failures;
+    eventually("a refusal is counted", || failures.get() > 0).await;
+    assert_eq!(locked.asked(), [""; 0], "nothing is loaded without a list");
 }
 
 #[tokio::test]

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::scrape::{Dialect, dialect::CustomDialect};
+use crate::{
+    api_key::ApiKeySource,
+    scrape::{Dialect, dialect::CustomDialect},
+};
 
 /// Pools that one agent serves at most.
 pub const MAX_POOLS: usize = 64;
@@ -31,6 +34,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// The adapters to roll out, pools unique. A pool here need not be one of `pools`.
     pub adapters: Vec<PoolAdapters>,
+    /// Where the key is that the engines ask for.
+    pub api_key: Option<ApiKeySource>,
 }
 
 /// The LoRA adapters that the pods of a pool shall have.
@@ -85,6 +90,8 @@ pub struct TlsFiles {
 pub struct ScrapeSettings {
     /// Between two scrapes of an endpoint, 50 ms to 10 s.
     pub interval: Duration,
+    /// The same while no gateway follows this agent, at least `interval`.
+    pub standby_interval: Duration,
     /// For a whole scrape.
     pub timeout: Duration,
     /// For connecting, at most `timeout`.
@@ -103,6 +110,7 @@ impl Default for ScrapeSettings {
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(200),
+            standby_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(200),
             max_bytes: 4 << 20,

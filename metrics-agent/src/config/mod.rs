@@ -9,6 +9,7 @@
 //! `docs/agent.md` describes every field for operators.
 
 mod adapters;
+mod api_key;
 mod checked;
 mod document;
 mod engines;
@@ -75,6 +76,7 @@ fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
         "resources",
         "pools",
         "adapters",
+        "api_key",
     ];
     let section = checker.section(top, &known)?;
     let agent_id = section
@@ -93,6 +95,7 @@ fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
     let engines = Engines::read(checker, section.get("engines").as_ref());
     let pools = pools::read(checker, &section, &engines);
     let adapters = adapters::read(checker, section.get("adapters").as_ref());
+    let api_key = api_key::read(checker, section.get("api_key").as_ref());
     Some(Config {
         agent_id,
         listen,
@@ -100,6 +103,7 @@ fn read(checker: &mut Checker, top: &Field<'_>) -> Option<Config> {
         resources,
         pools,
         adapters,
+        api_key,
     })
 }
 

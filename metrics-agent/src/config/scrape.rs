@@ -9,8 +9,9 @@ use super::{
     values,
 };
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "interval",
+    "standby_interval",
     "timeout",
     "connect_timeout",
     "max_bytes",
@@ -33,9 +34,28 @@ pub(super) fn read(checker: &mut Checker, field: Option<&Field<'_>>) -> ScrapeSe
         }
     };
     duration("interval", 50, 10_000, &mut settings.interval);
+    duration(
+        "standby_interval",
+        50,
+        10_000,
+        &mut settings.standby_interval,
+    );
     duration("timeout", 10, 30_000, &mut settings.timeout);
     duration("connect_timeout", 10, 30_000, &mut settings.connect_timeout);
     duration("hang_after", 200, 600_000, &mut settings.hang_after);
+    if settings.standby_interval < settings.interval {
+        match section.get("standby_interval") {
+            Some(field) => checker.wrong(
+                &field,
+                format!(
+                    "{} is shorter than scrape.interval, {}",
+                    values::show_duration(settings.standby_interval),
+                    values::show_duration(settings.interval)
+                ),
+            ),
+            None => settings.standby_interval = settings.interval,
+        }
+    }
     if settings.connect_timeout > settings.timeout {
         match section.get("connect_timeout") {
             Some(field) => checker.wrong(

@@ -90,6 +90,7 @@ fn every_field_means_what_it_says() {
         config.scrape,
         ScrapeSettings {
             interval: Duration::from_millis(50),
+            standby_interval: Duration::from_millis(500),
             timeout: Duration::from_millis(1_500),
             connect_timeout: Duration::from_millis(100),
             max_bytes: 8 << 20,

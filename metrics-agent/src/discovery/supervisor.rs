@@ -165,6 +165,9 @@ impl Supervisor {
         if self.config.agent_id != self.first.agent_id {
             needs_restart.push("agent_id: takes effect after a restart".to_owned());
         }
+        if self.config.api_key != self.first.api_key {
+            needs_restart.push("api_key: takes effect after a restart".to_owned());
+        }
         if self.config.resources != self.first.resources {
             needs_restart.push("resources: takes effect after a restart".to_owned());
         }

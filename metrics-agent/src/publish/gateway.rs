@@ -62,7 +62,9 @@ pub(super) async fn serve(
             let mut gateway = Gateway::new(&hub, hello);
             info!(gateway = %gateway.id, pools = gateway.pools.len(), "gateway connected");
             hub.telemetry.gateways.inc();
+            let follower = hub.followed();
             let ending = gateway.run(inbound, &outbound, shutdown).await;
+            drop(follower);
             hub.telemetry.gateways.dec();
             hub.gateway_gone(&gateway.id, gateway.stream);
             info!(gateway = %gateway.id, reason = %Reason(&ending), "gateway disconnected");

@@ -4,7 +4,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use picker::{Entropy, SplitMix64};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+};
 use tracing::{info, warn};
 
 use super::{
@@ -74,16 +77,37 @@ impl Task {
         let mut slow = false;
         sleep(FIRST_WITHIN.mul_f64(self.entropy.unit())).await;
         slow = self.attempt(&page, &dialect, &mut judge, slow).await;
-        let phase = self.entropy.unit();
-        let mut next = Instant::now() + self.shared.load().settings.interval.mul_f64(phase);
+        let mut followers = self.hub.followers();
+        let mut next = self.within(self.interval(&followers));
         loop {
-            sleep_until(next).await;
-            slow = self.attempt(&page, &dialect, &mut judge, slow).await;
-            let interval = self.shared.load().settings.interval;
-            next += jittered(interval, JITTER, &mut self.entropy);
-            // Beats that were missed are left out.
-            next = next.max(Instant::now());
+            tokio::select! {
+                () = sleep_until(next) => {
+                    slow = self.attempt(&page, &dialect, &mut judge, slow).await;
+                    let interval = self.interval(&followers);
+                    next += jittered(interval, JITTER, &mut self.entropy);
+                    // Beats that were missed are left out.
+                    next = next.max(Instant::now());
+                }
+                // The first gateway came: what is known may be old. Or the last went.
+                Ok(()) = followers.changed() => {
+                    next = next.min(self.within(self.interval(&followers)));
+                }
+            }
         }
+    }
+
+    /// Between two scrapes: an agent that nobody follows keeps warm with fewer.
+    fn interval(&self, followers: &watch::Receiver<usize>) -> Duration {
+        let shared = self.shared.load();
+        match *followers.borrow() {
+            0 => shared.settings.standby_interval,
+            _ => shared.settings.interval,
+        }
+    }
+
+    /// Some moment within this time.
+    fn within(&mut self, time: Duration) -> Instant {
+        Instant::now() + time.mul_f64(self.entropy.unit())
     }
 
     fn page(&self) -> Option<(ScrapeTarget, Dialect)> {

@@ -24,6 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
 use crate::{
+    api_key::ApiKey,
     config::ScrapeSettings,
     discovery::Targets,
     hub::Hub,
@@ -42,7 +43,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(settings: &ScrapeSettings) -> Self {
+    fn new(settings: &ScrapeSettings, api_key: &ApiKey) -> Self {
         let limits = PageLimits {
             body_bytes: settings.max_bytes,
             lines: u32::try_from(settings.max_lines).unwrap_or(u32::MAX),
@@ -56,7 +57,7 @@ impl Shared {
         };
         Self {
             settings: settings.clone(),
-            client: ScrapeClient::new(config),
+            client: ScrapeClient::new(config).with_api_key(api_key.clone()),
             lanes: Lanes::new(settings.concurrency),
         }
     }
@@ -81,9 +82,10 @@ impl Scheduler {
     /// A scheduler without targets; must be made inside a tokio runtime.
     #[must_use]
     pub fn new(hub: Arc<Hub>, settings: &ScrapeSettings) -> Self {
+        let shared = Shared::new(settings, &hub.api_key);
         Self {
             hub,
-            shared: Arc::new(ArcSwap::from_pointee(Shared::new(settings))),
+            shared: Arc::new(ArcSwap::from_pointee(shared)),
             notices: Arc::default(),
             running: HashMap::new(),
         }
@@ -93,7 +95,8 @@ impl Scheduler {
     /// rhythm, their connection and what their watcher knows.
     pub fn sync(&mut self, targets: &Targets, settings: &ScrapeSettings) {
         if self.shared.load().settings != *settings {
-            self.shared.store(Arc::new(Shared::new(settings)));
+            let shared = Shared::new(settings, &self.hub.api_key);
+            self.shared.store(Arc::new(shared));
         }
         let wanted: HashMap<TargetId, _> = targets.iter().collect();
         let mut gone = Vec::new();

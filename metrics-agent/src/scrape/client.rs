@@ -24,6 +24,7 @@ use super::{
     error::{ScrapeFailure, io_cause, with_causes},
     exposition::{Flow, PageLimits},
 };
+use crate::api_key::ApiKey;
 
 /// What every scrape keeps to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,7 @@ impl Default for ClientConfig {
 #[derive(Debug, Clone)]
 pub struct ScrapeClient {
     http: legacy::Client<HttpConnector, Empty<Bytes>>,
+    api_key: ApiKey,
     config: Arc<ClientConfig>,
 }
 
@@ -86,8 +88,16 @@ impl ScrapeClient {
             .build(connector);
         Self {
             http,
+            api_key: ApiKey::default(),
             config: Arc::new(config),
         }
+    }
+
+    /// The same with a key for the engines.
+    #[must_use]
+    pub fn with_api_key(mut self, api_key: ApiKey) -> Self {
+        self.api_key = api_key;
+        self
     }
 
     /// Fetches one metrics page and reads it in `dialect`.
@@ -166,6 +176,7 @@ impl ScrapeClient {
         request
             .headers_mut()
             .insert(ACCEPT, http::HeaderValue::from_static(expected.accept));
+        self.api_key.add_to(request.headers_mut());
         self.http.request(request).await
     }
 
