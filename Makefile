@@ -8,13 +8,15 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 WASM := $(TARGET_DIR)/wasm32-wasip1/wasm-release/filter.wasm
 CHAOS_WASM := $(TARGET_DIR)/chaos/filter.wasm
+# The triple of the static agent. gcc serves musl for what little C there is.
+MUSL ?= x86_64-unknown-linux-musl
 BUILD_WASM := $(CARGO) build --locked --profile wasm-release -p filter --target wasm32-wasip1
 
 # The tests that start Envoy measure time and share few cores, so they run one after the other.
 export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wasm wasm-chaos agent test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
+.PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
 	test-vllm test-kubernetes bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-envoy bench-routing clean
 
 help: ## List what can be done
@@ -38,6 +40,15 @@ wasm-chaos: setup ## Build the filter that panics on demand, for tests
 
 agent: ## Build the agent as it ships
 	$(CARGO) build --locked --release -p metrics-agent --features kubernetes
+
+static-agent: ## Build the agent so that it needs nothing else (musl)
+	@if command -v rustup >/dev/null; then rustup target add $(MUSL); \
+	else echo "static-agent: there is no rustup; the target $(MUSL) must be there"; fi
+	CC_$(subst -,_,$(MUSL))=$${CC:-gcc} $(CARGO) build --locked --release -p metrics-agent \
+		--features kubernetes --target $(MUSL)
+
+images: wasm static-agent ## Build both images into target/images and check them (needs buildah)
+	scripts/build-images.sh $(TARGET_DIR)/$(MUSL)/release/zerohop-agent $(WASM)
 
 test: test-unit test-wasm test-e2e ## Run every test
 
