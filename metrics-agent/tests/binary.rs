@@ -333,7 +333,8 @@ async fn hanging_pods_delay_no_others() {
     }
     let servers: Vec<&Server> = hanging.iter().chain(&honest).collect();
     let folder = Folder::new();
-    let scrape = "scrape: {interval: 100ms, timeout: 1s, concurrency: 8}\n";
+    let scrape =
+        "scrape: {interval: 100ms, standby_interval: 100ms, timeout: 1s, concurrency: 8}\n";
     let agent = Running::start(&folder.write("a.yaml", &config(&servers, scrape)));
     // In the first round nobody knows who will hang.
     let first = Instant::now();
@@ -383,9 +384,42 @@ async fn a_pod_in_several_pools_and_seen_by_several_gateways_is_scraped_once() {
 }
 
 #[tokio::test]
+async fn an_agent_that_no_gateway_follows_scrapes_less_and_at_once_when_one_comes() {
+    let server = Server::start(Behaviour::Queue(1)).await;
+    let folder = Folder::new();
+    let scrape = "scrape: {interval: 100ms, standby_interval: 2s}\n";
+    let agent = Running::start(&folder.write("a.yaml", &config(&[&server], scrape)));
+    agent.until("/readyz", |status, _| status == 200).await;
+    let within_two_seconds = || async {
+        let before = server.asked();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        server.asked() - before
+    };
+    let alone = within_two_seconds().await;
+    assert!(alone <= 4, "{alone} scrapes in 2 s of one every 2 s");
+
+    let mut gateway = gateway(&agent, &["default"]).await;
+    gateway.news().await.unwrap();
+    let followed = within_two_seconds().await;
+    assert!(
+        (12..=24).contains(&followed),
+        "{followed} scrapes in 2 s of one every 100 ms"
+    );
+
+    drop(gateway);
+    agent
+        .until("/metrics", |_, page| {
+            page.contains("zerohop_agent_gateways 0")
+        })
+        .await;
+    let left = within_two_seconds().await;
+    assert!(left <= 4, "{left} scrapes in 2 s of one every 2 s");
+}
+
+#[tokio::test]
 async fn logs_hold_no_text_of_pods_and_do_not_repeat_themselves() {
     let folder = Folder::new();
-    let dead = "listen: {grpc: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\nscrape: {interval: 50ms}\n\
+    let dead = "listen: {grpc: \"127.0.0.1:0\", admin: \"127.0.0.1:0\"}\nscrape: {interval: 50ms, standby_interval: 50ms}\n\
                 pools: [{name: a, endpoints: [{address: \"127.0.0.1:1\"}]}]\n";
     let agent = Running::start(&folder.write("a.yaml", dead));
     agent

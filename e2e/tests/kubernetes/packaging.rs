@@ -52,9 +52,9 @@ const EVERYTHING: [&str; 7] = [
     r#"serviceMonitor={"enabled":true,"interval":"30s","labels":{"team":"a"}}"#,
     r#"networkPolicy.monitoringNamespaceLabels={"kubernetes.io/metadata.name":"monitoring"}"#,
     r#"imagePullSecrets=["registry"]"#,
-    r#"pools=[{"name":"a","cluster":"x"},{"name":"b","cluster":"y"}]"#,
+    r#"pools=[{"name":"a","cluster":"x","models":{"list":true}},{"name":"b","cluster":"y"}]"#,
     r#"filter={"models":{"unknown":"refuse"}}"#,
-    r#"agent={"nodeSelector":{"disk":"fast"},"tolerations":[{"key":"gpu","operator":"Exists"}]}"#,
+    r#"agent={"nodeSelector":{"disk":"fast"},"tolerations":[{"key":"gpu","operator":"Exists"}],"apiKeySecret":{"name":"engines"},"adapters":[{"pool":"inference/a","present":[{"name":"sql","source":"/adapters/sql"}]}]}"#,
 ];
 
 /// Sends all documents for a dry run, and pods as the Deployments would make them.
@@ -122,6 +122,8 @@ fn wrong_values_are_refused_by_name() {
         (r#"filter={"mode":"single"}"#, "filter"),
         (r#"gateway.allowedCidrs=["10.0.0.0"]"#, "allowedCidrs"),
         (r#"agent.scrape={"interval":"often"}"#, "interval"),
+        (r#"agent.adapters=[{"pool":"a","presnt":[]}]"#, "presnt"),
+        (r#"pools=[{"name":"a","models":{"route":true}}]"#, "route"),
         ("networkPolicy.enable=true", "enable"),
     ] {
         let refused = helm(&[setting]).expect_err(setting);

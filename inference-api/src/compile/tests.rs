@@ -1,4 +1,5 @@
-//! Precedence, priorities and membership, by the reference's rules.
+//! Precedence, priorities and membership, by the reference's rules; its vectors F about the precedence
+//! of rewrites are among them.
 
 use pool_state::policy::Target;
 use serde_json::json;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::*;
+use crate::api_key::ApiKeySource;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -78,6 +79,20 @@ fn the_smallest_file_gets_the_defaults() {
     assert_eq!(config.scrape.interval, Duration::from_millis(200));
     assert_eq!(config.agent_id, None);
     assert!(config.pools[0].endpoints.is_empty());
+}
+
+#[test]
+fn a_key_is_in_a_file_or_in_a_variable() {
+    for (text, expected) in [
+        ("{file: /keys/a}", ApiKeySource::File("/keys/a".into())),
+        (
+            "{env: API_KEY}",
+            ApiKeySource::Variable("API_KEY".to_owned()),
+        ),
+    ] {
+        let config = parse("a.yaml", &format!("api_key: {text}\npools: [{{name: a}}]"));
+        assert_eq!(config.unwrap().api_key, Some(expected));
+    }
 }
 
 #[test]

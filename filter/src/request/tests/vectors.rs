@@ -1,5 +1,6 @@
-//! The vectors C4 to C10 of the reference's hermetic tests, with our answers where they differ. C1 to
-//! C3, the choice of pod, are `picker`'s.
+//! The vectors C4 to C10 of the reference's hermetic tests and those of F about candidates, with our
+//! answers where they differ. C1 to C3, the choice of pod, are `picker`'s; F's precedence of rewrites is
+//! `inference-api`'s, and its 70/30 draw the end-to-end tests'.
 
 use picker::{Endpoint, EndpointId, PoolSnapshot, Signal, SnapshotVersion};
 use serde_json::Value;
@@ -73,6 +74,67 @@ fn c4_to_c6_subsets() {
             expected.map(str::to_owned),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn f_candidates_by_metadata_and_the_status() {
+    let rig = Rig::new(r#", "picker": {"policy": "scored"}"#);
+    pods(&rig, ROWS);
+    let best = Ok("192.168.1.2:8000");
+    // A list as Envoy serializes it: pairs without values.
+    let list = |elements: &[&str]| {
+        let size = |size: usize| u32::try_from(size).unwrap().to_le_bytes();
+        let sizes = elements.iter().flat_map(|text| [size(text.len()), size(0)]);
+        let texts = elements.iter().map(|text| format!("{text}\0\0"));
+        let texts: String = texts.collect();
+        [
+            &size(elements.len()),
+            sizes.collect::<Vec<_>>().concat().as_slice(),
+            texts.as_bytes(),
+        ]
+        .concat()
+    };
+    for (name, metadata, expected) in [
+        ("no hint", None, best),
+        ("an empty list", Some(list(&[])), Err(503)),
+        ("an empty text", Some(Vec::new()), Err(503)),
+        (
+            "one",
+            Some(list(&["192.168.1.3:8000"])),
+            Ok("192.168.1.3:8000"),
+        ),
+        (
+            "one, as text",
+            Some(b"192.168.1.3:8000".to_vec()),
+            Ok("192.168.1.3:8000"),
+        ),
+        (
+            "some unknown",
+            Some(list(&["192.168.1.99:8000", "192.168.1.2:8000"])),
+            best,
+        ),
+        ("all unknown", Some(list(&["192.168.1.99:8000"])), Err(503)),
+        // The reference compares addresses alone; we honour the port.
+        ("another port", Some(list(&["192.168.1.2:8001"])), Err(503)),
+    ] {
+        let (context, mut request) = rig.request(&[(":method", b"GET")]);
+        if let Some(value) = &metadata {
+            let place = [
+                "metadata",
+                "filter_metadata",
+                "envoy.lb.subset_hint",
+                headers::SUBSET,
+            ];
+            rig.host.property_of(context, &place, value);
+        }
+        request.on_request_headers(&rig.host, true);
+        let got = match rig.destination(context) {
+            Some(list) => Ok(list.split(',').next().unwrap().to_owned()),
+            None => Err(rig.host.reply_of(context).unwrap()),
+        };
+        request.on_log(&rig.host);
+        assert_eq!(got, expected.map(str::to_owned), "{name}");
     }
 }
 
