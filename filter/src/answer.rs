@@ -102,6 +102,13 @@ impl Answer {
         self.bytes
     }
 
+    /// From the decision to the first chunk of a stream that was accepted, in nanoseconds.
+    #[must_use]
+    pub fn first_token_nanos(&self) -> Option<u64> {
+        let first = self.first.filter(|_| self.accepted)?;
+        Some(first.saturating_sub(self.sent))
+    }
+
     /// Whether it comes as a stream of events.
     #[must_use]
     pub const fn is_streamed(&self) -> bool {

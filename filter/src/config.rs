@@ -16,6 +16,9 @@
 //!   "strict_model": false,
 //!   "models": {"unknown": "pass", "list": false, "route": false, "trust_headers": false},
 //!   "report_served": false,
+//!   "explain_log": false,
+//!   "trust_explain_header": false,
+//!   "shadow": false,
 //!   "conformance_test": false
 //! }
 //! ```
@@ -92,6 +95,12 @@ pub struct Config {
     pub models: ModelsConfig,
     /// Whether the client is told which endpoint served.
     pub report_served: bool,
+    /// Whether access logs are told of each decision in full.
+    pub explain_log: bool,
+    /// Whether `x-zerohop-explain` comes from somebody who may know of the decision.
+    pub trust_explain_header: bool,
+    /// Whether nothing is changed, only compared. What would change something is then off.
+    pub shadow: bool,
     /// Whether a client may choose endpoints, as the tests of conformance do.
     pub conformance_test: bool,
 }
@@ -166,8 +175,24 @@ impl Config {
         };
         let trust_subset_header = flag(&mut root, "trust_subset_header", mistakes);
         let trust_subset_metadata = flag_or(true, &mut root, "trust_subset_metadata", mistakes);
-        let report_served = flag(&mut root, "report_served", mistakes);
-        let conformance_test = flag(&mut root, "conformance_test", mistakes);
+        let flags = [
+            "report_served",
+            "conformance_test",
+            "explain_log",
+            "trust_explain_header",
+            "shadow",
+        ];
+        let flags = flags.map(|key| flag(&mut root, key, mistakes));
+        let [
+            report_served,
+            conformance_test,
+            explain_log,
+            trust_explain_header,
+            shadow,
+        ] = flags;
+        if shadow {
+            check_shadow(&root, &pools, mistakes);
+        }
         root.finish(mistakes);
         Some(Self {
             mode,
@@ -184,7 +209,33 @@ impl Config {
             models,
             report_served,
             conformance_test,
+            explain_log,
+            trust_explain_header,
+            shadow,
         })
+    }
+}
+
+/// In shadow mode nothing may be configured that changes a request or an answer.
+fn check_shadow(root: &Table, pools: &[PoolConfig], mistakes: &mut Vec<String>) {
+    const WHY: &str = ": must be absent in shadow mode, which changes nothing";
+    for key in [
+        "strict_model",
+        "models",
+        "trust_subset_header",
+        "report_served",
+        "conformance_test",
+        "trust_explain_header",
+    ] {
+        if root.saw(key) {
+            mistakes.push([key, WHY].concat());
+        }
+    }
+    if pools
+        .iter()
+        .any(|pool| pool.models != ModelAnswers::default())
+    {
+        mistakes.push(["pools[].models", WHY].concat());
     }
 }
 

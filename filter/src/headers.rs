@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::host::Host;
+use crate::{explain, host::Host};
 
 /// Names the endpoints to try, in order; read by Envoy's `override_host` policy.
 pub const DESTINATION: &str = "x-gateway-destination-endpoint";
@@ -41,14 +41,18 @@ pub struct Steering {
     pub trusted: bool,
     /// [`MODEL_NAME`] and [`BASE_MODEL_NAME`] are set here.
     pub names_models: bool,
+    /// Nothing may be changed.
+    pub shadow: bool,
 }
 
 impl Steering {
     /// Whether the header is removed when a client sent it.
     fn removes(self, name: &[u8]) -> bool {
         let any = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
-        name.starts_with(b"x-")
+        !self.shadow
+            && name.starts_with(b"x-")
             && (any(&ROUTING)
+                || any(&[explain::ASK])
                 || (!self.trusted && (any(&OBJECTIVE) || any(&MODEL_REWRITE)))
                 || (self.names_models && any(&[MODEL_NAME, BASE_MODEL_NAME])))
     }
@@ -132,7 +136,7 @@ pub fn destination(endpoints: impl Iterator<Item = SocketAddr>) -> String {
 
 /// Appends an address as `ip:port` or `[ip]:port`. By hand for IPv4, of which nearly all pods have
 /// one: the general way costs several times as much, three times a request.
-fn push_address(list: &mut String, address: SocketAddr) {
+pub fn push_address(list: &mut String, address: SocketAddr) {
     let SocketAddr::V4(v4) = address else {
         list.push_str(&address.to_string());
         return;

@@ -17,6 +17,7 @@ mod chaos;
 pub mod config;
 #[cfg(target_arch = "wasm32")]
 mod entry;
+pub mod explain;
 pub mod headers;
 pub mod hints;
 pub mod host;

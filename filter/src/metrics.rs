@@ -11,6 +11,7 @@ mod histogram;
 mod kinds;
 mod name;
 mod requests;
+mod shadow;
 
 use picker::Reason;
 
@@ -18,6 +19,7 @@ use self::name::define;
 pub use self::{
     name::series,
     requests::{Ended, RequestMetrics},
+    shadow::{Compared, ShadowMetrics},
 };
 
 use crate::{

@@ -37,6 +37,7 @@ impl Record {
             refused: self.refused,
             request_bytes: self.bytes,
             response_bytes: answer.map_or(0, Answer::bytes),
+            first_token_nanos: answer.and_then(Answer::first_token_nanos),
             measured,
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     answer::{Answer, Watch},
     body::{BodyScanner, Learned, ModelReading, Progress, ScanOutcome},
     config::Mode,
+    explain,
     headers::{self, HeaderMap},
     host::Host,
     metrics::{AttemptEvent, ModelEvent, Unscanned},
@@ -58,6 +59,8 @@ pub struct Request {
     pairing: Option<Pairing>,
     routed: Option<Routed>,
     record: Option<Record>,
+    /// Whether a trusted caller asked for the decision.
+    explains: bool,
     /// When the headers came, nanoseconds on the host's clock.
     arrived: u64,
     passage: Passage,
@@ -97,6 +100,7 @@ impl Request {
             pairing: None,
             routed: None,
             record: None,
+            explains: false,
             arrived: 0,
             passage: Passage::AsItIs,
         }
@@ -108,6 +112,7 @@ impl Request {
         let headers = host.request_headers();
         let steering = self.worker.borrow().steering();
         headers::strip_routing(host, &headers, steering);
+        self.explains = self.worker.borrow().explains(&headers);
         #[cfg(feature = "chaos")]
         crate::chaos::obey(host);
         self.phase = Phase::Passed;
@@ -424,6 +429,12 @@ impl Request {
                 self.send_on(host, None, ended);
                 Flow::Continue
             }
+            Routing::Shadow(choice) => {
+                let answer = Answer::new(watch, choice.sent());
+                self.routed = Some(Routed { choice, answer });
+                self.send_on(host, None, ended);
+                Flow::Continue
+            }
             Routing::To {
                 choice,
                 destination,
@@ -469,6 +480,9 @@ impl Request {
 
     /// The request has a subset and cannot be sent there: it may go nowhere else.
     fn refuse_outside(&mut self, host: &dyn Host) -> Flow {
+        if self.worker.borrow().is_shadow() {
+            return Flow::Continue;
+        }
         let reply = &outcome::NO_ENDPOINT_IN_SUBSET;
         self.refuse(host, reply, AttemptEvent::NoneEligible)
     }
@@ -514,6 +528,12 @@ impl Request {
             return;
         };
         let mut worker = self.worker.borrow_mut();
+        if self.explains {
+            let text = choice.explanation().text();
+            if let Err(error) = host.set_response_header(explain::DECISION, text.as_bytes()) {
+                log::error!("{} was not set: {error}", explain::DECISION);
+            }
+        }
         let status = worker.answered(host, choice);
         if let Some(record) = &mut self.record {
             record.status = status;

@@ -10,6 +10,7 @@ mod models;
 mod policy;
 mod prefill;
 mod requests;
+mod shadow;
 pub mod view;
 
 use std::net::SocketAddr;
@@ -30,12 +31,14 @@ use crate::{
     answer::Measured,
     body::ScanConfig,
     config::{Config, Mode, ModelsConfig, PoolConfig},
+    explain::{self, Explanation},
     headers::{self, HeaderMap},
     hints::{HintConfig, Hints},
     host::{Host, QueueId},
     in_flight::{Change, Others, OwnTable},
     metrics::{
-        AttemptEvent, Metrics, NoteEvent, PoolGauges, RequestMetrics, StateEvent, StreamEvent,
+        AttemptEvent, Metrics, NoteEvent, PoolGauges, RequestMetrics, ShadowMetrics, StateEvent,
+        StreamEvent,
     },
     outcome,
     pair::{LetGo, SecondPresence},
@@ -55,6 +58,9 @@ const ALONE_MS: u64 = 5_000;
 pub struct Worker {
     mode: Mode,
     strict_model: bool,
+    shadow: bool,
+    explain_log: bool,
+    trust_explain_header: bool,
     models: ModelsConfig,
     report_served: bool,
     conformance_test: bool,
@@ -84,6 +90,8 @@ struct Pool {
     breaker: Breaker,
     policy: PolicyCopy,
     taken_at: Option<Millis>,
+    /// What is counted in shadow mode.
+    shadow: Option<ShadowMetrics>,
 }
 
 /// What to do with a request.
@@ -98,6 +106,8 @@ pub enum Routing {
     },
     /// Leave it to the cluster's own policy.
     Fallback,
+    /// Leave it to the cluster's own policy, and compare.
+    Shadow(Box<Choice>),
     /// No endpoint has capacity for it.
     Saturated,
     /// No endpoint of its subset is there, and it may go nowhere else.
@@ -120,10 +130,16 @@ impl Worker {
             config: pool.clone(),
             policy: PolicyCopy::default(),
             taken_at: None,
+            shadow: config
+                .shadow
+                .then(|| ShadowMetrics::define(host, &pool.name)),
         };
         Self {
             mode: config.mode,
             strict_model: config.strict_model,
+            shadow: config.shadow,
+            explain_log: config.explain_log,
+            trust_explain_header: config.trust_explain_header,
             models: config.models,
             report_served: config.report_served,
             conformance_test: config.conformance_test,
@@ -166,6 +182,12 @@ impl Worker {
     #[must_use]
     pub fn work(&self, headers: &HeaderMap) -> Work {
         self.paths.work(headers.get(":path"))
+    }
+
+    /// Whether the sender of these headers asks for the decision and may know it.
+    #[must_use]
+    pub fn explains(&self, headers: &HeaderMap) -> bool {
+        self.trust_explain_header && headers.get(explain::ASK).is_some()
     }
 
     /// How a body is scanned whose model may be rewritten, or not.
@@ -246,22 +268,42 @@ impl Worker {
         }
         let chosen = decision.first().and_then(|first| view.endpoints.get(first));
         let age = chosen.and_then(|endpoint| requests::signal_age(endpoint, now));
+        let runner_up = decision.choices().nth(1);
+        let runner_up = runner_up.and_then(|index| Some(view.endpoints.get(index)?.id.address));
         let routing = match listed(view.endpoints, &decision) {
+            None if self.shadow => Routing::Fallback,
             None if decision.reason() == Reason::Saturated => Routing::Saturated,
             None if decision.reason() == Reason::NoneEligible => Routing::NoneEligible,
             None if pool.policy.fails_closed() => Routing::NoEndpoint,
             None => Routing::Fallback,
             Some((first, destination)) => {
-                pool.picker.dispatched(facts, first);
                 let note = PrefixNote::dispatched(facts, first);
-                if !self.others.live().is_empty() {
-                    self.prefix_share.note(&note);
+                let explanation = Explanation {
+                    chosen: first.address,
+                    runner_up,
+                    reason: decision.reason(),
+                    estimate: decision.estimate(),
+                    signal_age_ms: age,
+                };
+                if self.explain_log {
+                    let text = explanation.text();
+                    if let Err(error) = host.set_property(&explain::STATE, text.as_bytes()) {
+                        log::debug!("the decision is not in the access log: {error}");
+                    }
                 }
                 if let Some(age) = age {
                     self.requests.signals(index, age);
                 }
-                let estimate = decision.estimate();
-                let mut choice = Choice::new(index, estimate, facts, note, started);
+                if self.shadow {
+                    let choice = Choice::new(index, explanation, facts, note, started);
+                    return Routing::Shadow(Box::new(choice));
+                }
+                pool.picker.dispatched(facts, first);
+                if !self.others.live().is_empty() {
+                    self.prefix_share.note(&note);
+                }
+                let estimate = explanation.estimate;
+                let mut choice = Choice::new(index, explanation, facts, note, started);
                 self.begin(host, &mut choice, first, true, now);
                 if !facts.stream {
                     let (after, tokens) = (estimate.ttft_ms, estimate.uncached_tokens);
@@ -412,6 +454,9 @@ impl Worker {
     /// In the response headers callback of a routed request: notes who answered it, and how. Returns
     /// the status.
     pub fn answered(&mut self, host: &dyn Host, choice: &mut Choice) -> Option<u64> {
+        if self.shadow {
+            return self.compare(host, choice);
+        }
         let now = host.now();
         let first = choice.first();
         let Some(pool) = self.pools.get_mut(choice.pool()) else {
@@ -458,6 +503,9 @@ impl Worker {
     /// complete.
     pub fn release(&mut self, host: &dyn Host, mut choice: Box<Choice>, answer: Option<Measured>) {
         if let Some(measured) = answer {
+            if let Some(first_ms) = measured.first_token_ms {
+                self.compare_first_token(host, &choice, first_ms);
+            }
             self.learn(host, &choice, &measured);
         }
         self.end(host, &mut choice, host.now());

@@ -18,6 +18,8 @@ const GOOD: &str = r#"{
     "paths": {"/ask": "encode"},
     "models": {"unknown": "refuse", "list": true, "route": true, "trust_headers": true, "rewrite_bytes": 70000},
     "report_served": true,
+    "explain_log": true,
+    "trust_explain_header": true,
     "conformance_test": true
 }"#;
 
@@ -67,6 +69,7 @@ fn a_complete_configuration_is_read() {
     };
     assert_eq!(config.models, models);
     assert!(config.report_served && config.conformance_test);
+    assert!(config.explain_log && config.trust_explain_header && !config.shadow);
     assert_eq!(config.picker.policy.as_str(), "round_robin");
 }
 
@@ -163,6 +166,7 @@ fn bad_configurations() -> Vec<(String, Vec<&'static str>)> {
         (with(r#""session": {}"#), vec!["session: names nothing; give header, cookie or body_user"]),
         (with(r#""session": {"header": "", "cookie": 7}"#), vec!["session.header: must be the name of a header", "session.cookie: must be the name of a cookie", "got 7"]),
         (with(r#""session": {"header": "x session", "cookie": "a=b"}"#), vec!["session.header: must be", "session.cookie: must be"]),
+        (with(r#""shadow": true, "strict_model": true, "models": {}, "trust_explain_header": false"#), vec!["strict_model: must be absent in shadow mode", "models: must be absent", "trust_explain_header: must be absent"]),
         (with(r#""paths": []"#), vec!["paths: must be an object of at most 32"]),
         (with(r#""paths": {"/ok": "count", "ask": "count", "/x": "Encode", "/y": 5}"#), vec!["paths.ask: must be generate", "paths./x: must be", "paths./y: must be"]),
         (with(r#""session": {"header": ":path", "body_user": "yes"}"#), vec!["session.header: must be", "session.body_user: must be true or false"]),

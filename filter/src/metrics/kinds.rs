@@ -121,10 +121,3 @@ pub(super) const SIGNAL_AGE: Kind = kind(
     SECONDS,
     &micros([20, 50, 100, 200, 300, 500, 1_000, 2_000, 5_000]),
 );
-
-/// How long requests keep the filter busy.
-pub(super) const FILTER: Kind = kind(
-    "zerohop_filter_seconds",
-    SECONDS,
-    &[10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1_000, 10_000],
-);

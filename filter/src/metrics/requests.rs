@@ -12,7 +12,7 @@ use picker::Millis;
 
 use super::{
     histogram::Histogram,
-    kinds::{DECISION, FILTER, Measure, REQUEST, SIGNAL_AGE},
+    kinds::{DECISION, Measure, REQUEST, SIGNAL_AGE},
     name::{define, labels_of},
 };
 use crate::{
@@ -46,7 +46,6 @@ pub struct RequestMetrics {
     attempts: [Counter; 2],
     /// Signal ages, by pool.
     ages: Vec<Histogram>,
-    filter: Histogram,
     shown_at: Option<Millis>,
 }
 
@@ -106,6 +105,8 @@ pub struct Ended<'a> {
     pub request_bytes: u64,
     /// The length of its answer.
     pub response_bytes: u64,
+    /// From the decision to the first chunk of a stream, in nanoseconds.
+    pub first_token_nanos: Option<u64>,
     /// What a complete answer showed.
     pub measured: Option<&'a Measured>,
 }
@@ -124,7 +125,6 @@ impl RequestMetrics {
             rows,
             decisions: Histogram::default(),
             attempts: [Counter::default(), Counter::default()],
-            filter: Histogram::default(),
             shown_at: None,
         }
     }
@@ -194,6 +194,9 @@ impl RequestMetrics {
         if let Some(error) = error.and_then(|index: usize| row.errors.get_mut(index)) {
             error.add();
         }
+        if let Some(first) = ended.first_token_nanos {
+            row.observe(Measure::FirstToken, first / 1_000);
+        }
         if let Some(measured) = ended.measured {
             row.measured(measured, ended.nanos / 1_000);
         }
@@ -211,11 +214,6 @@ impl RequestMetrics {
         if let Some(ages) = self.ages.get_mut(pool) {
             ages.observe(&SIGNAL_AGE, age_ms.saturating_mul(1_000));
         }
-    }
-
-    /// How long one request kept the filter busy.
-    pub fn spent(&mut self, nanos: u64) {
-        self.filter.observe(&FILTER, nanos / 1_000);
     }
 
     /// Shows what was gathered, if the last time is long enough ago.
@@ -238,7 +236,6 @@ impl RequestMetrics {
         for (ages, row) in self.ages.iter_mut().zip(&self.rows) {
             ages.show(host, &SIGNAL_AGE, &row.pool_label);
         }
-        self.filter.show(host, &FILTER, "");
     }
 }
 
@@ -282,7 +279,6 @@ impl Row {
         }
         if let Some(first_ms) = measured.first_token_ms {
             let first = (first_ms * 1e3) as u64;
-            self.observe(Measure::FirstToken, first);
             let rest = ((measured.total_ms * 1e3) as u64).saturating_sub(first);
             if let Some(per_token) = rest.checked_div(output.saturating_sub(1)) {
                 self.observe(Measure::PerToken, per_token);

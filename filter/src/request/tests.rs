@@ -12,6 +12,7 @@ use crate::{
 
 mod metrics;
 mod models;
+mod shadow;
 mod vectors;
 
 const BODY: &[u8] = br#"{"model":"llama","prompt":"hello"}"#;

@@ -2,6 +2,8 @@
 
 use picker::{EndpointId, Estimate, PrefixNote, RequestFacts};
 
+use crate::{explain::Explanation, metrics::Compared};
+
 use super::prefill::Prefill;
 
 /// The first choice of a routed request and the endpoint that carries its count. Not `Clone`: one
@@ -12,7 +14,9 @@ pub struct Choice {
     pool: usize,
     first: EndpointId,
     counted: Option<EndpointId>,
-    estimate: Estimate,
+    explanation: Explanation,
+    /// In shadow mode: who served.
+    compared: Option<Compared>,
     prompt_bytes: u64,
     /// Whether an answer of text was to be expected.
     decodes: bool,
@@ -27,7 +31,7 @@ pub struct Choice {
 impl Choice {
     pub(super) fn new(
         pool: usize,
-        estimate: Estimate,
+        explanation: Explanation,
         facts: &RequestFacts,
         note: PrefixNote,
         sent: u64,
@@ -36,7 +40,8 @@ impl Choice {
             pool,
             first: note.endpoint,
             counted: None,
-            estimate,
+            explanation,
+            compared: None,
             prompt_bytes: facts.prompt_bytes,
             decodes: facts.max_tokens != Some(0),
             sent,
@@ -60,7 +65,23 @@ impl Choice {
     /// What was expected at the first choice.
     #[must_use]
     pub const fn estimate(&self) -> Estimate {
-        self.estimate
+        self.explanation.estimate
+    }
+
+    /// Why it was chosen.
+    #[must_use]
+    pub const fn explanation(&self) -> &Explanation {
+        &self.explanation
+    }
+
+    /// In shadow mode: who served, once that is known.
+    #[must_use]
+    pub const fn compared(&self) -> Option<Compared> {
+        self.compared
+    }
+
+    pub(super) const fn compare_as(&mut self, result: Compared) {
+        self.compared = Some(result);
     }
 
     /// Bytes of the prompt.

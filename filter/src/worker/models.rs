@@ -51,6 +51,7 @@ impl Worker {
         Steering {
             trusted: self.models.trust_headers,
             names_models: self.models.route,
+            shadow: self.shadow,
         }
     }
 
@@ -78,10 +79,11 @@ impl Worker {
     #[must_use]
     pub fn may_rewrite(&self, pool: Option<usize>, hints: &ModelHints) -> bool {
         let mut pools = self.pools.iter().enumerate();
-        hints.rewrite.is_some()
+        let may = hints.rewrite.is_some()
             || pools.any(|(index, known)| {
                 known.policy.rewrites() && (self.models.route || pool == Some(index))
-            })
+            });
+        may && !self.shadow
     }
 
     /// The pool of which the policy says that it serves the model.
@@ -118,6 +120,7 @@ impl Worker {
         let of_objective = objective.and_then(|name| policy?.priority(name));
         let priority = of_objective.or_else(|| rule?.priority());
         let serves = |policy: &PolicyView| policy.serves(model) || target.is_some();
+        let target = target.filter(|_| !self.shadow);
         Fate {
             target: target.filter(|name| *name != model).map(str::to_owned),
             criticality: priority.map(criticality),

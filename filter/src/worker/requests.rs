@@ -65,11 +65,6 @@ impl Worker {
         }
     }
 
-    /// How long one request kept the filter busy, in nanoseconds.
-    pub fn spent(&mut self, nanos: u64) {
-        self.requests.spent(nanos);
-    }
-
     /// Gives the models of the policies rows, so that their series are there before any request.
     pub(super) fn foresee_requests(&mut self) {
         let pools = self.pools.iter().enumerate();

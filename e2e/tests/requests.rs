@@ -1,0 +1,206 @@
+//! What the gateway shows of requests: the reference's series, the decision to those who may know it,
+//! and in shadow mode the comparison and nothing else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::Duration;
+
+use e2e::rig::{EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, eventually};
+use serde_json::json;
+
+const LONG: Duration = Duration::from_secs(15);
+
+async fn page(rig: &Rig) -> String {
+    rig.envoy.admin().get("/stats/prometheus").await.unwrap()
+}
+
+/// The sum of a family's series whose labels contain all of these.
+fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
+    let series = page
+        .lines()
+        .filter_map(|line| line.strip_prefix(family)?.strip_prefix('{'));
+    let wanted = series.filter(|rest| labels.iter().all(|label| rest.contains(label)));
+    wanted
+        .filter_map(|rest| rest.rsplit_once("} ")?.1.parse::<f64>().ok())
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_counted_under_the_references_names() {
+    let rig = Rig::start(RigOptions::default()).await.unwrap();
+    let other = r#"pool="default",model_name="other",target_model_name="other""#;
+    let before = page(&rig).await;
+    for family in ["llm_d_epp_request_total", "llm_d_epp_request_running"] {
+        let series = before
+            .lines()
+            .find(|line| line.starts_with(family))
+            .unwrap_or_default();
+        for label in other.split(',') {
+            assert!(series.contains(label), "{series}");
+        }
+    }
+    let model = "meta-llama/Llama-3.1-8B.x";
+    for number in 0..40 {
+        let stream = number % 2 == 0;
+        let spec = RequestSpec::chat(model, "Say something nice.", stream);
+        assert_eq!(rig.client.send(spec).await.unwrap().status, 200);
+    }
+    let label = format!(r#"model_name="{model}""#);
+    eventually("all requests are shown", LONG, || async {
+        let page = page(&rig).await;
+        sum(&page, "llm_d_epp_request_total", &[]) >= 40.0
+            && sum(&page, "llm_d_epp_request_duration_seconds_count", &[&label]) > 30.0
+    })
+    .await
+    .unwrap();
+    let page = page(&rig).await;
+    assert_eq!(sum(&page, "llm_d_epp_request_running", &[]), 0.0);
+    let infinite = sum(
+        &page,
+        "llm_d_epp_request_duration_seconds_bucket",
+        &[&label, r#"le="+Inf""#],
+    );
+    assert_eq!(
+        infinite,
+        sum(&page, "llm_d_epp_request_duration_seconds_count", &[&label])
+    );
+    for family in [
+        "llm_d_epp_request_ttft_seconds_count",
+        "llm_d_epp_request_size_bytes_count",
+        "llm_d_epp_scheduler_e2e_duration_seconds_count",
+        "zerohop_signal_age_seconds_count",
+    ] {
+        assert!(sum(&page, family, &[]) > 0.0, "{family}");
+    }
+}
+
+fn explaining(config: &mut EnvoyConfig) -> Result<(), RigError> {
+    config.change_plugin(|plugin| {
+        plugin["trust_explain_header"] = json!(true);
+        plugin["explain_log"] = json!(true);
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_is_told_to_those_who_may_ask_and_do() {
+    let rig = Rig::start(RigOptions {
+        change: explaining,
+        ..RigOptions::default()
+    })
+    .await
+    .unwrap();
+    let spec = || RequestSpec::completion("tiny", "why there?");
+    let plain = rig.client.send(spec()).await.unwrap();
+    assert_eq!(plain.header("x-zerohop-decision"), None);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let asking = spec()
+        .header("x-zerohop-explain", "1")
+        .header("traceparent", trace)
+        .header("tracestate", "a=b");
+    let told = rig.client.send(asking).await.unwrap();
+    let decision = told.header("x-zerohop-decision").unwrap();
+    let chosen = format!("chosen=\"{}\", runner_up=\"", told.upstream().unwrap());
+    assert!(decision.starts_with(&chosen), "{decision}");
+    for key in ["reason=", "ttft_ms=", "hit_tokens=", "signal_age_ms="] {
+        assert!(decision.contains(key), "{decision}");
+    }
+    let recorded: Vec<_> = rig.pods.iter().flat_map(Pod::take_recorded).collect();
+    let traced = recorded.iter().filter(|seen| {
+        seen.header("traceparent") == [trace.as_bytes()] && seen.header("tracestate") == [b"a=b"]
+    });
+    assert_eq!(traced.count(), 1, "W3C trace context goes on as it came");
+    assert!(
+        recorded
+            .iter()
+            .all(|seen| seen.header("x-zerohop-explain").is_empty())
+    );
+    let logged = format!("\"decision\":\"{}\"", decision.replace('"', "\\\""));
+    eventually("the access log has the same decision", LONG, || async {
+        rig.envoy.process().output().contains(&logged)
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_is_told_anything() {
+    let rig = Rig::start(RigOptions::default()).await.unwrap();
+    let asking = RequestSpec::completion("tiny", "x").header("x-zerohop-explain", "1");
+    let answer = rig.client.send(asking).await.unwrap();
+    assert_eq!(answer.header("x-zerohop-decision"), None);
+    for seen in rig.pods.iter().flat_map(Pod::take_recorded) {
+        assert!(seen.header("x-zerohop-explain").is_empty());
+    }
+}
+
+fn in_shadow(config: &mut EnvoyConfig) -> Result<(), RigError> {
+    config.change_plugin(|plugin| plugin["shadow"] = json!(true))
+}
+
+fn without_filter(config: &mut EnvoyConfig) -> Result<(), RigError> {
+    config.balance_by_fallback()
+}
+
+/// The same requests through a gateway; what the pods saw, but for what differs from run to run.
+async fn seen(change: fn(&mut EnvoyConfig) -> Result<(), RigError>) -> (Rig, Vec<String>) {
+    let rig = Rig::start(RigOptions {
+        agent: false,
+        change,
+        ..RigOptions::default()
+    })
+    .await
+    .unwrap();
+    for number in 0..30 {
+        let mut spec = RequestSpec::chat("tiny", &format!("request {number}"), number % 3 == 0);
+        spec = spec
+            .header("x-request-id", &format!("id-{number}"))
+            .header("x-gateway-destination-endpoint", "10.1.2.3:80")
+            .header("x-zerohop-explain", "1");
+        let answer = rig.client.send(spec).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("x-zerohop-decision"), None);
+    }
+    let mut seen: Vec<String> = rig
+        .pods
+        .iter()
+        .flat_map(Pod::take_recorded)
+        .map(|request| {
+            let mut headers: Vec<String> = request
+                .head
+                .headers
+                .iter()
+                .filter(|(name, _)| *name != "host" && *name != "x-forwarded-for")
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap_or_default()))
+                .collect();
+            headers.sort();
+            format!("{} {:?} {headers:?}", request.head.uri, request.digest)
+        })
+        .collect();
+    seen.sort();
+    (rig, seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_shadow_mode_nothing_changes_and_every_request_is_compared() {
+    let (_, bare) = seen(without_filter).await;
+    let (rig, shadowed) = seen(in_shadow).await;
+    assert_eq!(bare.len(), 30);
+    assert_eq!(bare, shadowed, "the pods see the same requests");
+    let page = page(&rig).await;
+    let compared = |result: &str| {
+        let label = format!("result=\"{result}\"");
+        sum(&page, "zerohop_shadow_total", &[&label])
+    };
+    let (agree, differ) = (compared("agree"), compared("differ"));
+    assert_eq!(agree + differ, 30.0, "{page}");
+    assert_eq!(compared("unknown"), 0.0);
+    // Round robin and ours agree about one time in three.
+    assert!(differ > 0.0, "{agree} agree");
+    assert_eq!(sum(&page, "zerohop_in_flight_requests", &[]), 0.0);
+}
