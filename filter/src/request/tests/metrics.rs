@@ -1,5 +1,7 @@
 //! The series of requests.
 
+use std::collections::BTreeSet;
+
 use super::models::{parts, rule};
 use super::*;
 
@@ -200,4 +202,35 @@ fn however_many_models_are_answered_for_there_are_so_many_rows() {
     let names = rig.host.envoy().metric_names();
     let rows = names.iter().filter(|name| name.ends_with("_request_total"));
     assert_eq!(rows.count(), 256);
+}
+
+/// The families of series, those of a histogram under its own name.
+fn families(names: &[String]) -> BTreeSet<String> {
+    let family = |name: &String| {
+        let (_, family) = name.rsplit_once(";.;").unwrap_or(("", name));
+        let parts = ["_bucket", "_count", "_sum"];
+        let histogram = parts.iter().find_map(|part| family.strip_suffix(part));
+        histogram.unwrap_or(family).to_owned()
+    };
+    names.iter().map(family).collect()
+}
+
+#[test]
+fn the_page_names_every_series_and_no_other() {
+    let mut rig = Rig::new("");
+    rig.exchange("m", b"200", &[DOCUMENT]);
+    rig.exchange("m", b"500", &[DOCUMENT]);
+    let usage = [b"data: ", DOCUMENT, b"\n\ndata: [DONE]\n\n"].concat();
+    rig.exchange("m", b"200", &[EVENT, EVENT, EVENT, &usage]);
+    let shadow = Rig::new(r#", "shadow": true"#);
+    let mut shown = families(&rig.host.envoy().metric_names());
+    shown.extend(families(&shadow.host.envoy().metric_names()));
+    // The age of signals needs an agent's snapshot.
+    shown.insert("zerohop_signal_age_seconds".to_owned());
+
+    let page = include_str!("../../../../docs/metrics.md");
+    let (_, ours) = page.split_once("## From Envoy").unwrap();
+    let rows = ours.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let named: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(named, shown);
 }
