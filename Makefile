@@ -17,7 +17,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm test-kubernetes bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-envoy bench-routing clean
+	test-vllm test-kubernetes bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-operating bench-envoy bench-routing clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,13 @@ bench-policy: wasm agent bench-rewrite ## Policies: from a file to every worker,
 
 bench-agent: ## The agent with 100 endpoints at 200 ms and 50 ms
 	$(CARGO) bench --locked -p metrics-agent --bench agent
+
+bench-operating: ## What metrics cost a request and a chunk of a stream, in V8
+	@scripts/get-node.sh >/dev/null
+	$(CARGO) build --locked --profile wasm-release -p filter --target wasm32-wasip1 --example operating_bench
+	@mkdir -p $(TARGET_DIR)/bench
+	PATH="$$PATH:.tools/node/bin" node --no-warnings --no-liftoff scripts/operating-bench.mjs \
+		$(TARGET_DIR)/wasm32-wasip1/wasm-release/examples/operating_bench.wasm $(TARGET_DIR)/bench/operating.json
 
 bench-freshness: wasm agent ## From "pod changed" to "picks changed"
 	$(CARGO) build --locked --release -p e2e --bin bench-freshness

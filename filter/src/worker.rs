@@ -6,6 +6,7 @@
 
 mod choice;
 mod feedback;
+mod lead;
 mod models;
 mod policy;
 mod prefill;
@@ -16,12 +17,11 @@ pub mod view;
 use std::net::SocketAddr;
 
 use picker::{
-    Decision, Endpoint, EndpointId, Millis, Picker, PoolSnapshot, PrefixNote, Reason, RequestFacts,
-    SplitMix64, breaker::Breaker, ledger::Ledger,
+    Decision, Endpoint, EndpointId, Millis, Picker, PrefixNote, Reason, RequestFacts, SplitMix64,
+    breaker::Breaker, ledger::Ledger,
 };
-use pool_state::slot::pool;
 
-pub use self::{choice::Choice, models::Fate};
+pub use self::{choice::Choice, lead::Load, models::Fate};
 use self::{
     policy::PolicyCopy,
     prefill::Predictions,
@@ -37,13 +37,12 @@ use crate::{
     host::{Host, QueueId},
     in_flight::{Change, Others, OwnTable},
     metrics::{
-        AttemptEvent, Metrics, NoteEvent, PoolGauges, RequestMetrics, ShadowMetrics, StateEvent,
-        StreamEvent,
+        AttemptEvent, Metrics, NoteEvent, RequestMetrics, ShadowMetrics, StateEvent, StreamEvent,
     },
     outcome,
     pair::{LetGo, SecondPresence},
     prefix_share::PrefixShare,
-    slots::{self, PoolKeys},
+    slots::PoolKeys,
     work::{Paths, Work},
 };
 
@@ -459,9 +458,7 @@ impl Worker {
         }
         let now = host.now();
         let first = choice.first();
-        let Some(pool) = self.pools.get_mut(choice.pool()) else {
-            return None;
-        };
+        let pool = self.pools.get_mut(choice.pool())?;
         let outcome::Outcome {
             used,
             failed,
@@ -562,42 +559,6 @@ impl Worker {
         }
     }
 
-    /// As leader: publishes a pool's state to all workers.
-    pub fn publish(&mut self, host: &dyn Host, index: usize, snapshot: &PoolSnapshot) {
-        let Some(pool) = self.pools.get_mut(index) else {
-            return;
-        };
-        match host.set_shared(&pool.keys.snapshot, &pool::encode(snapshot)) {
-            Ok(()) => slots::bump(host, &pool.keys.version),
-            Err(error) => log::error!("state of pool {} not shared: {error}", pool.config.name),
-        }
-    }
-
-    /// What the slot of a pool holds, if it can be used.
-    #[must_use]
-    pub fn published(&self, host: &dyn Host, index: usize) -> Option<PoolSnapshot> {
-        let pool = self.pools.get(index)?;
-        let snapshot = pool::decode(&host.shared(&pool.keys.snapshot).value).ok()?;
-        (snapshot.pool == pool.config.name).then_some(snapshot)
-    }
-
-    /// As leader: what this Envoy has in flight per endpoint of a pool, sorted by endpoint.
-    pub fn loads(&mut self, host: &dyn Host, index: usize, now: Millis) -> Vec<Load> {
-        self.look_around(host, index, now);
-        let Some(pool) = self.pools.get(index) else {
-            return Vec::new();
-        };
-        let loads: Vec<_> = pool.view.loads().collect();
-        let requests = loads.iter().map(|(_, load)| u64::from(load.requests)).sum();
-        let gauges = PoolGauges {
-            in_flight: requests,
-            endpoints: pool.view.endpoints().len() as u64,
-            snapshot_age_ms: pool.taken_at.map(|taken_at| now.since(taken_at)),
-        };
-        self.metrics.pool(host, index, gauges);
-        loads
-    }
-
     /// Lets another policy decide in the pool at `index`.
     #[cfg(test)]
     pub(crate) fn use_policy(&mut self, index: usize, policy: Box<dyn picker::policy::Policy>) {
@@ -610,9 +571,6 @@ impl Worker {
         self.metrics.stream(host, event);
     }
 }
-
-/// One endpoint's load.
-pub type Load = (EndpointId, picker::InFlight);
 
 /// The first choice and the header's value; `None` when the decision names nobody.
 fn listed(endpoints: &[Endpoint], decision: &Decision) -> Option<(EndpointId, String)> {

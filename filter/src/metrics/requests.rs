@@ -57,6 +57,8 @@ struct Row {
     pool_label: String,
     model: String,
     target: String,
+    /// Whether there is anything to show.
+    changed: bool,
     total: Counter,
     running: i32,
     running_shown: Option<MetricId>,
@@ -162,6 +164,7 @@ impl RequestMetrics {
     /// A request begins.
     pub fn begin(&mut self, row: usize) {
         if let Some(row) = self.rows.get_mut(row) {
+            row.changed = true;
             row.total.add();
             row.running += 1;
         }
@@ -170,6 +173,7 @@ impl RequestMetrics {
     /// Time passed between two events of a stream, in nanoseconds.
     pub fn between_tokens(&mut self, row: usize, nanos: u64) {
         if let Some(row) = self.rows.get_mut(row) {
+            row.changed = true;
             row.observe(Measure::BetweenTokens, nanos / 1_000);
         }
     }
@@ -179,6 +183,7 @@ impl RequestMetrics {
         let Some(row) = self.rows.get_mut(row) else {
             return;
         };
+        row.changed = true;
         row.running -= 1;
         row.observe(Measure::RequestSize, ended.request_bytes);
         row.observe(Measure::ResponseSize, ended.response_bytes);
@@ -246,6 +251,7 @@ impl Row {
             pool_label,
             model: model.to_owned(),
             target: target.to_owned(),
+            changed: true,
             total: Counter::default(),
             running: 0,
             running_shown: None,
@@ -287,6 +293,9 @@ impl Row {
     }
 
     fn show(&mut self, host: &dyn Host) {
+        if !std::mem::take(&mut self.changed) {
+            return;
+        }
         let mut labels = self.pool_label.clone();
         let models = [
             ("model_name", self.model.as_str()),

@@ -230,7 +230,9 @@ fn the_page_names_every_series_and_no_other() {
 
     let page = include_str!("../../../../docs/metrics.md");
     let (_, ours) = page.split_once("## From Envoy").unwrap();
-    let rows = ours.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let rows = ours
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let named: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).collect();
     assert_eq!(named, shown);
 }

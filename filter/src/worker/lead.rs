@@ -1,0 +1,48 @@
+//! What the worker that leads does for all: it shares the pools' states and tells what is in flight.
+
+use picker::{EndpointId, Millis, PoolSnapshot};
+use pool_state::slot::pool;
+
+use super::Worker;
+use crate::{host::Host, metrics::PoolGauges, slots};
+
+/// One endpoint's load.
+pub type Load = (EndpointId, picker::InFlight);
+
+impl Worker {
+    /// As leader: publishes a pool's state to all workers.
+    pub fn publish(&mut self, host: &dyn Host, index: usize, snapshot: &PoolSnapshot) {
+        let Some(pool) = self.pools.get_mut(index) else {
+            return;
+        };
+        match host.set_shared(&pool.keys.snapshot, &pool::encode(snapshot)) {
+            Ok(()) => slots::bump(host, &pool.keys.version),
+            Err(error) => log::error!("state of pool {} not shared: {error}", pool.config.name),
+        }
+    }
+
+    /// What the slot of a pool holds, if it can be used.
+    #[must_use]
+    pub fn published(&self, host: &dyn Host, index: usize) -> Option<PoolSnapshot> {
+        let pool = self.pools.get(index)?;
+        let snapshot = pool::decode(&host.shared(&pool.keys.snapshot).value).ok()?;
+        (snapshot.pool == pool.config.name).then_some(snapshot)
+    }
+
+    /// As leader: what this Envoy has in flight per endpoint of a pool, sorted by endpoint.
+    pub fn loads(&mut self, host: &dyn Host, index: usize, now: Millis) -> Vec<Load> {
+        self.look_around(host, index, now);
+        let Some(pool) = self.pools.get(index) else {
+            return Vec::new();
+        };
+        let loads: Vec<_> = pool.view.loads().collect();
+        let requests = loads.iter().map(|(_, load)| u64::from(load.requests)).sum();
+        let gauges = PoolGauges {
+            in_flight: requests,
+            endpoints: pool.view.endpoints().len() as u64,
+            snapshot_age_ms: pool.taken_at.map(|taken_at| now.since(taken_at)),
+        };
+        self.metrics.pool(host, index, gauges);
+        loads
+    }
+}
