@@ -12,12 +12,16 @@ CHAOS_WASM := $(TARGET_DIR)/chaos/filter.wasm
 MUSL ?= x86_64-unknown-linux-musl
 BUILD_WASM := $(CARGO) build --locked --profile wasm-release -p filter --target wasm32-wasip1
 
+# The system's own node, or the one that scripts/get-node.sh unpacked.
+NODE = $(shell command -v node || echo .tools/node/bin/node)
+
 # The tests that start Envoy measure time and share few cores, so they run one after the other.
 export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm test-kubernetes bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent bench-freshness bench-operating bench-envoy bench-routing clean
+	test-vllm test-kubernetes test-page test-observability bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
+	bench-freshness bench-operating bench-envoy bench-routing bench-page clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +97,12 @@ test-kubernetes: wasm ## Run the Kubernetes source and deploy/ against a real AP
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --features kubernetes --test kubernetes -- --ignored --test-threads=1
 
+test-page: ## Run the status page in a real Chromium; screenshots go to target/page
+	scripts/get-node.sh && scripts/get-chromium.sh
+	$(CARGO) build --locked -p metrics-agent --example status_stage
+	STATUS_STAGE=$(abspath $(TARGET_DIR))/debug/examples/status_stage $(NODE) --test metrics-agent/tests/page/
+	STATUS_STAGE=$(abspath $(TARGET_DIR))/debug/examples/status_stage $(NODE) metrics-agent/tests/page/shots.mjs $(TARGET_DIR)/page
+
 bench: bench-filter bench-pick bench-prefix bench-policy bench-agent bench-freshness ## Run all benches; figures go to target/bench
 
 bench-filter: wasm ## CPU per request that the filter adds, beside ext_proc
@@ -129,6 +139,11 @@ bench-freshness: wasm agent ## From "pod changed" to "picks changed"
 bench-envoy: wasm agent ## Where Envoy's round robin breaks down, and ours at that load (14 min, QUICK=1 only tries it)
 	$(CARGO) build --locked --release -p e2e --bin bench-envoy
 	$(TARGET_DIR)/release/bench-envoy $(if $(QUICK),--quick)
+
+bench-page: ## First paint of the status page at 500 pods, and what it costs the agent
+	scripts/get-node.sh && scripts/get-chromium.sh
+	$(CARGO) build --locked --release -p metrics-agent --example status_stage
+	STATUS_STAGE=$(abspath $(TARGET_DIR))/release/examples/status_stage $(NODE) metrics-agent/tests/page/bench.mjs $(TARGET_DIR)/bench/operating.json
 
 bench-routing: ## Simulate every policy on every workload, judge ours, draw the seed's benchmark
 	$(CARGO) build --locked --release -p routing-sim --bin bench-routing

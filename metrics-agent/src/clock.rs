@@ -30,6 +30,12 @@ impl Clock {
         Millis(elapsed.saturating_add(Self::HEAD_START_MS))
     }
 
+    /// Milliseconds since the clock was made.
+    #[must_use]
+    pub fn uptime_ms(&self) -> u64 {
+        self.now().0.saturating_sub(Self::HEAD_START_MS)
+    }
+
     /// Milliseconds since 1970 on the wall clock; 0 when it stands before that.
     #[must_use]
     pub fn unix_ms(&self) -> u64 {

@@ -45,6 +45,19 @@ const AFTER_ADAPTERS: Duration = Duration::from_millis(50);
 /// Every configured pool with its last publication; `None` while it is withheld.
 pub type Published = BTreeMap<Arc<str>, Option<Arc<Publication>>>;
 
+/// A gateway that is connected.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    /// What it calls itself.
+    pub id: Arc<str>,
+    /// The pools that it asked for.
+    pub pools: Vec<Arc<str>>,
+    /// When it introduced itself.
+    pub since: Millis,
+    /// When anything came from it last.
+    pub heard: Millis,
+}
+
 /// What all parts of the agent share.
 #[derive(Debug)]
 pub struct Hub {
@@ -62,6 +75,9 @@ pub struct Hub {
     published: watch::Sender<Arc<Published>>,
     catalogue: Mutex<Catalogue>,
     policies: watch::Sender<Arc<Policies>>,
+    /// By stream.
+    gateways: Mutex<BTreeMap<u64, Connected>>,
+    agent_id: String,
 }
 
 /// A gateway that follows this agent.
@@ -92,6 +108,8 @@ impl Hub {
             published: watch::Sender::default(),
             catalogue: Mutex::default(),
             policies: watch::Sender::default(),
+            gateways: Mutex::default(),
+            agent_id: String::new(),
         }
     }
 
@@ -100,6 +118,19 @@ impl Hub {
     pub fn with_api_key(mut self, api_key: ApiKey) -> Self {
         self.api_key = api_key;
         self
+    }
+
+    /// The same hub of an agent with this identity.
+    #[must_use]
+    pub fn named(mut self, agent_id: String) -> Self {
+        self.agent_id = agent_id;
+        self
+    }
+
+    /// The agent's identity.
+    #[must_use]
+    pub fn agent_id(&self) -> &str {
+        &self.agent_id
     }
 
     /// The index. A poisoned lock is taken all the same: the index has no broken in-between states,
@@ -205,9 +236,38 @@ impl Hub {
         }
     }
 
+    /// Notes that a gateway introduced itself over `stream`.
+    pub fn gateway_came(&self, gateway: &Arc<str>, stream: u64, pools: Vec<Arc<str>>) {
+        let now = self.clock.now();
+        let connected = Connected {
+            id: Arc::clone(gateway),
+            pools,
+            since: now,
+            heard: now,
+        };
+        self.gateways().insert(stream, connected);
+    }
+
+    /// The gateways that are connected, in the order of their coming.
+    #[must_use]
+    pub fn connected(&self) -> Vec<Connected> {
+        self.gateways().values().cloned().collect()
+    }
+
+    fn gateways(&self) -> MutexGuard<'_, BTreeMap<u64, Connected>> {
+        self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard_now(&self, stream: u64, now: Millis) {
+        if let Some(gateway) = self.gateways().get_mut(&stream) {
+            gateway.heard = now;
+        }
+    }
+
     /// Takes a gateway's load.
     pub fn report(&self, gateway: &Arc<str>, stream: u64, report: Report) {
         let now = self.clock.now();
+        self.heard_now(stream, now);
         if self.index().report(gateway, stream, report, now) {
             self.dirty.notify_one();
         }
@@ -232,11 +292,13 @@ impl Hub {
     /// Notes that a gateway lives.
     pub fn heard(&self, gateway: &str, stream: u64) {
         let now = self.clock.now();
+        self.heard_now(stream, now);
         self.index().heard(gateway, stream, now);
     }
 
     /// Forgets a gateway's load after its stream ended.
     pub fn gateway_gone(&self, gateway: &str, stream: u64) {
+        self.gateways().remove(&stream);
         if self.index().gateway_gone(gateway, stream) {
             self.dirty.notify_one();
         }

@@ -24,10 +24,12 @@ pub mod hub;
 pub mod index;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod page;
 pub mod publish;
 pub mod resources;
 pub mod run;
 pub mod scheduler;
 pub mod scrape;
 pub mod shutdown;
+pub mod status;
 pub mod telemetry;

@@ -361,6 +361,7 @@ fn new_hub(config: &Config) -> Hub {
         Index::new(hash, epoch, grace_ms),
         Arc::new(Telemetry::new()),
     )
+    .named(agent_id)
 }
 
 /// The host's name: in Kubernetes the pod's, so that replicas differ.

@@ -104,6 +104,12 @@ impl Board {
         self.changed();
     }
 
+    /// The declaration in force.
+    #[must_use]
+    pub fn declaration(&self) -> Arc<Vec<PoolAdapters>> {
+        Arc::clone(&self.declared.borrow())
+    }
+
     /// Follows the declaration.
     pub(super) fn declared(&self) -> watch::Receiver<Arc<Vec<PoolAdapters>>> {
         self.declared.subscribe()

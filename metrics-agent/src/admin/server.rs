@@ -19,7 +19,8 @@ use crate::shutdown::Shutdown;
 const MAX_CONNECTIONS: usize = 64;
 /// For the head of a request, on a new connection as well as on an idle one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a whole connection: a reader slower than this has gone away.
+/// For a whole connection: a reader slower than this has gone away. Ends streams of events too, whose
+/// viewers connect again.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 /// For requests under way when the agent stops.
 const DRAIN: Duration = Duration::from_millis(1_000);
@@ -30,9 +31,11 @@ const MAX_HEADERS: usize = 64;
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>, mut shutdown: Shutdown) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let watcher = admin.watcher();
+    let watching = tokio::spawn(async move { watcher.run().await });
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            return;
+            break;
         };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -57,6 +60,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>, mut shutdown: Shutd
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
+    watching.abort();
     let drained = timeout(DRAIN, async {
         while connections.join_next().await.is_some() {}
     });

@@ -44,6 +44,20 @@ pub struct EndpointView {
     pub failures: u64,
     /// What the gateways together have in flight there.
     pub in_flight: InFlight,
+    /// Whether it waits to be released before gateways hear of it.
+    pub held: bool,
+}
+
+/// A name without the UID that tells one life of a pod from the next: 36 characters of hex and hyphens.
+fn without_uid(name: &str) -> &str {
+    let is_uid = |text: &str| {
+        let of_uid = |byte: u8| byte == b'-' || byte.is_ascii_hexdigit();
+        text.len() == 36 && text.bytes().all(of_uid)
+    };
+    match name.rsplit_once('/') {
+        Some((pod, uid)) if is_uid(uid) && !pod.is_empty() => pod,
+        _ => name,
+    }
 }
 
 /// Signals older than this say nothing about now: the reference's threshold for a pool's series.
@@ -112,9 +126,9 @@ impl EndpointView {
     /// What people call it: the name of its pod without the pod's UID, else the address.
     #[must_use]
     pub fn shown_name(&self) -> String {
-        match self.name.as_deref().map(|name| name.split('/').next()) {
-            Some(Some(name)) if !name.is_empty() => name.to_owned(),
-            _ => self.address.to_string(),
+        match self.name.as_deref() {
+            Some(name) => without_uid(name).to_owned(),
+            None => self.address.to_string(),
         }
     }
 }
@@ -233,6 +247,7 @@ impl Index {
             attempts: state.map_or(0, |state| state.attempts),
             failures: state.map_or(0, |state| state.failures),
             in_flight: pool.in_flight(id),
+            held: pool.holds(member.target),
         }
     }
 }

@@ -63,6 +63,8 @@ pub(super) async fn serve(
             info!(gateway = %gateway.id, pools = gateway.pools.len(), "gateway connected");
             hub.telemetry.gateways.inc();
             let follower = hub.followed();
+            let pools = gateway.pools.keys().map(Arc::clone).collect();
+            hub.gateway_came(&gateway.id, gateway.stream, pools);
             let ending = gateway.run(inbound, &outbound, shutdown).await;
             drop(follower);
             hub.telemetry.gateways.dec();

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::resources::ModelList;
 
+/// As discovery in Kubernetes appends it to a pod's name.
+const UID: &str = "/3f2b1c4e-9a6d-4c57-8b1e-0d2f5a7c9e31";
+
 /// A pool of four: two at work, one stale, one draining.
 fn four(hub: &Hub) {
     let member = |at: u8| Member {
         target: TargetId(at.into()),
         address: ([10, 0, 0, at], 8000).into(),
-        name: Some(format!("pod-{at}/uid-{at}").into()),
+        name: Some(format!("pod-{at}{UID}").into()),
         weight: 1.0,
         price: 1.0,
         labels: Arc::default(),
@@ -155,7 +158,11 @@ async fn load_of_the_gateways_is_there_at_zero_and_goes_with_its_pod() {
     close(&page, &series("pod-1", "requests"), 0.0);
     let id = EndpointId {
         address: ([10, 0, 0, 1], 8000).into(),
-        generation: crate::index::generation(([10, 0, 0, 1], 8000).into(), Some("pod-1/uid-1"), 1),
+        generation: crate::index::generation(
+            ([10, 0, 0, 1], 8000).into(),
+            Some(&format!("pod-1{UID}")),
+            1,
+        ),
     };
     let load = InFlight {
         requests: 3,
