@@ -25,6 +25,55 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         resources: Option<PathBuf>,
     },
+    /// Show the pools of a running agent in a terminal, live; plain text, once, where there is none.
+    Top(TopArgs),
+    /// Say what would be picked for a request now, and what every endpoint would cost, term by term.
+    Explain(ExplainArgs),
+}
+
+/// Where a running agent is.
+const ADMIN: &str = "http://127.0.0.1:9090";
+
+/// How to look at the pools.
+#[derive(Debug, clap::Args)]
+pub struct TopArgs {
+    /// The admin endpoint of the agent.
+    #[arg(long, env = "ZEROHOP_AGENT_ADMIN", value_name = "URL", default_value = ADMIN)]
+    pub(crate) agent: String,
+    /// The pool to begin with; without a terminal the only one to show.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pool: Option<String>,
+    /// Print once as plain text.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// What to explain.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// The body of the request; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// The admin endpoint of the agent.
+    #[arg(long, env = "ZEROHOP_AGENT_ADMIN", value_name = "URL", default_value = ADMIN)]
+    pub(crate) agent: String,
+    /// Explain from a saved answer of /debug/snapshot instead of asking an agent.
+    #[arg(long, value_name = "FILE", conflicts_with = "agent")]
+    pub(crate) dump: Option<PathBuf>,
+    /// Save what the explanation rests on, for `--dump`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// The pool; not needed where there is one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pool: Option<String>,
+    /// The gateway through whose eyes; default is the one with the most requests in flight.
+    #[arg(long, value_name = "ID")]
+    pub(crate) gateway: Option<String>,
+    /// The section `picker` of the filter's configuration, as JSON; default are its defaults.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picker: Option<PathBuf>,
+    /// The most endpoints to list.
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) rows: usize,
 }
 
 #[derive(Debug, clap::Args)]

@@ -20,6 +20,8 @@ pub mod config;
 pub mod discovery;
 pub mod eds;
 pub mod entropy;
+pub mod explain;
+pub mod fetch;
 pub mod hub;
 pub mod index;
 #[cfg(feature = "kubernetes")]
@@ -33,3 +35,4 @@ pub mod scrape;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+pub mod top;

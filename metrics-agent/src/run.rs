@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     discovery::{ConfigState, ResourceState, Supervisor, dns::system_lookup, file::ConfigFile},
+    explain,
     hub::Hub,
     index::Index,
     publish::{self, tls::TlsError},
@@ -31,6 +32,7 @@ use crate::{
     scheduler::Scheduler,
     shutdown::{self, Shutdown},
     telemetry::Telemetry,
+    top,
 };
 
 /// Streams and requests that have not ended by then are cut off.
@@ -43,13 +45,19 @@ const BLOCKING_THREADS: usize = 8;
 pub fn execute(args: &Args) -> ExitCode {
     match &args.command {
         Command::Check { file, resources } => check(file, resources.as_deref()),
-        Command::Run(args) => match run(args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                say(&mut io::stderr(), format_args!("zerohop-agent: {error}"));
-                ExitCode::FAILURE
-            }
-        },
+        Command::Run(args) => ended(run(args)),
+        Command::Top(args) => ended(top::run(args)),
+        Command::Explain(args) => ended(explain::run(args)),
+    }
+}
+
+fn ended(outcome: Result<(), impl Display>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&mut io::stderr(), format_args!("zerohop-agent: {error}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

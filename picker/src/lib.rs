@@ -20,6 +20,8 @@ pub mod config;
 pub mod decision;
 pub mod endpoint;
 pub mod entropy;
+#[cfg(feature = "explain")]
+pub mod explain;
 pub mod freshness;
 pub mod learn;
 pub mod ledger;

@@ -143,6 +143,18 @@ impl Picker {
         decision
     }
 
+    /// The positions that the last decision chose from.
+    #[cfg(feature = "explain")]
+    pub(crate) fn candidates(&self) -> &[u32] {
+        &self.candidates
+    }
+
+    /// The policy's terms of the last decision.
+    #[cfg(feature = "explain")]
+    pub(crate) fn terms(&self) -> &[crate::explain::Terms] {
+        self.policy.terms()
+    }
+
     /// Gives the endpoint at `position` its bound in the index. Engines tell the size of their KV
     /// cache some time after they join, and only those that get prompts need it.
     fn learn_capacity(&mut self, endpoints: &[Endpoint], position: usize) {

@@ -12,10 +12,12 @@ use http::{
     },
 };
 use http_body_util::{Either, Full, StreamBody};
+use prost::Message as _;
 
 use super::{Readiness, debug};
 use crate::{
     discovery::ConfigState,
+    explain,
     hub::Hub,
     page,
     shutdown::Shutdown,
@@ -25,6 +27,7 @@ use crate::{
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
 const EVENTS: &str = "text/event-stream";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -137,6 +140,7 @@ impl Admin {
             "/readyz" => self.readiness(),
             "/debug/pools" => self.pools(),
             "/debug/status" => Answer::json(serde_json::to_string(&self.watcher.whole())),
+            "/debug/snapshot" => Answer::ok(BYTES, explain::dump(&self.hub).encode_to_vec()),
             "/events" => self.events(),
             _ => match page::asset(path) {
                 Some(asset) => Answer::ok(asset.content_type, asset.body),

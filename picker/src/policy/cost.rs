@@ -27,6 +27,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "explain")]
+use self::formula::Prediction;
 use self::{
     adapter::{Adapter, Recent, Standing},
     formula::{Demand, predict},
@@ -34,6 +36,8 @@ use self::{
     state::{Means, Moment, Sighting, State, Track},
 };
 use super::{Policy, Round, draw};
+#[cfg(feature = "explain")]
+use crate::explain::Terms;
 use crate::{
     config::{CostConfig, PickerConfig},
     decision::{Decision, Estimate, Reason},
@@ -60,6 +64,9 @@ pub(super) struct Cost {
     /// Negative costs: the drawing wants the greatest first.
     gains: Vec<f32>,
     near: Vec<(usize, f32)>,
+    /// The terms of the last decision, a candidate each.
+    #[cfg(feature = "explain")]
+    terms: Vec<Terms>,
 }
 
 /// What is remembered of one endpoint from pick to pick.
@@ -110,6 +117,8 @@ impl Cost {
             looks: Vec::new(),
             gains: Vec::new(),
             near: Vec::new(),
+            #[cfg(feature = "explain")]
+            terms: Vec::new(),
         }
     }
 
@@ -209,6 +218,29 @@ impl Cost {
     }
 }
 
+#[cfg(feature = "explain")]
+impl Look {
+    fn terms(&self, state: &State, prediction: &Prediction, cost_s: f32) -> Terms {
+        Terms {
+            decoding: state.decoding,
+            waiting: state.waiting,
+            prefill_tokens: state.prefill_tokens,
+            kv_tokens: state.kv_tokens,
+            kv_capacity: state.kv_capacity,
+            uncached_tokens: self.uncached,
+            speed: self.speed,
+            trust: self.sighting.trust,
+            ttft_s: prediction.ttft,
+            decode_s: prediction.decode,
+            delay_s: prediction.delay,
+            pressure_s: prediction.pressure,
+            adapter_s: greater(cost_s / self.factor - prediction.cost, 0.0),
+            factor: self.factor,
+            cost_s,
+        }
+    }
+}
+
 impl Policy for Cost {
     fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision {
         let (facts, learned) = (round.facts, round.learned);
@@ -235,13 +267,18 @@ impl Policy for Cost {
         let config = &self.config;
         let mut least = MOST_COST;
         self.gains.clear();
+        #[cfg(feature = "explain")]
+        self.terms.clear();
         self.gains.extend(self.looks.iter().map(|look| {
             let state = state(look);
-            let mut cost = predict(config, &demand, &state, look.speed, look.uncached).cost;
+            let prediction = predict(config, &demand, &state, look.speed, look.uncached);
+            let mut cost = prediction.cost;
             if adapter.is_some() {
                 cost += adapter::cost(config, look.standing, state.decoding);
             }
             let cost = lesser(cost * look.factor, MOST_COST);
+            #[cfg(feature = "explain")]
+            self.terms.push(look.terms(&state, &prediction, cost));
             least = lesser(least, cost);
             -cost
         }));
@@ -292,6 +329,11 @@ impl Policy for Cost {
 
     fn wants_prefix(&self) -> bool {
         true
+    }
+
+    #[cfg(feature = "explain")]
+    fn terms(&self) -> &[Terms] {
+        &self.terms
     }
 
     fn forget(&mut self, slot: u32) {

@@ -140,6 +140,13 @@ pub trait Policy: Send {
         false
     }
 
+    /// What each candidate of the last decision would cost, in their order; empty where the policy
+    /// compares no costs.
+    #[cfg(feature = "explain")]
+    fn terms(&self) -> &[crate::explain::Terms] {
+        &[]
+    }
+
     /// Forgets what is known of the endpoint in `slot`: the slot gets another one.
     fn forget(&mut self, _slot: u32) {}
 }

@@ -44,6 +44,10 @@ pub(super) struct Prediction {
     pub(super) ttft: f32,
     /// Seconds from the first token to the last.
     pub(super) decode: f32,
+    /// Weighted seconds that this request's prefill takes from those who are there.
+    pub(super) delay: f32,
+    /// What a wait for memory or a slot counts beyond its place in `ttft`.
+    pub(super) pressure: f32,
     /// What counts, in weighted seconds.
     pub(super) cost: f32,
 }
@@ -96,6 +100,8 @@ pub(super) fn predict(
     Prediction {
         ttft,
         decode,
+        delay,
+        pressure,
         cost: config.ttft_weight * ttft + decode + delay + pressure,
     }
 }
