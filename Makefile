@@ -103,6 +103,12 @@ test-page: ## Run the status page in a real Chromium; screenshots go to target/p
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/debug/examples/status_stage $(NODE) --test metrics-agent/tests/page/
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/debug/examples/status_stage $(NODE) metrics-agent/tests/page/shots.mjs $(TARGET_DIR)/page
 
+test-observability: wasm ## Run dashboard, rules and alerts in a real Prometheus under traffic (Debian: apt install prometheus)
+	scripts/get-prometheus.sh
+	$(CARGO) build --locked -p metrics-agent
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --test prometheus -- --ignored --test-threads=1
+
 bench: bench-filter bench-pick bench-prefix bench-policy bench-agent bench-freshness ## Run all benches; figures go to target/bench
 
 bench-filter: wasm ## CPU per request that the filter adds, beside ext_proc

@@ -32,7 +32,7 @@ impl Request {
         };
         let length = u64::try_from(body.len()).ok();
         let mut scanner = BodyScanner::new(&config);
-        drop(scanner.push(body));
+        scanner.push(body);
         let mut asked = None;
         let mut drawn = None;
         let learned = scanner.learn_as(true, length, |model| {

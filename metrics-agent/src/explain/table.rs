@@ -27,8 +27,8 @@ pub(super) fn text(
 ) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    drop(head(&mut text, perspective, request, explained));
-    drop(terms(&mut text, perspective, explained, config, rows));
+    head(&mut text, perspective, request, explained).ok();
+    terms(&mut text, perspective, explained, config, rows).ok();
     text.push('\n');
     text.push_str(NOT_KNOWN);
     text

@@ -135,9 +135,9 @@ pub(super) fn figures(pool: &PoolStatus) -> String {
     );
     if let Some(rate) = pool.requests_per_second {
         // Writing to a string does not fail.
-        drop(write!(line, "  {rate:.1} req/s"));
+        write!(line, "  {rate:.1} req/s").ok();
     }
-    drop(write!(line, "  gateways {}", pool.gateways.len()));
+    write!(line, "  gateways {}", pool.gateways.len()).ok();
     line
 }
 

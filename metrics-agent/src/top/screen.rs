@@ -44,7 +44,7 @@ pub(super) fn show(
 ) -> Result<(), TopError> {
     let mut screen = Screen::default();
     let mut wanted = pool;
-    while !screen.is_over {
+    while !screen.is_over() {
         while let Ok(latest) = source.try_recv() {
             screen.take(latest);
             if let Some(name) = wanted.take() {
