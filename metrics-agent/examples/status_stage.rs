@@ -220,6 +220,8 @@ async fn main() -> Result<(), Failure> {
         stage.act(600 - second, at);
         memory.observe(&hub.index().view(at), at);
     }
+    let publisher = Arc::clone(&hub);
+    tokio::spawn(async move { publisher.publish_changes().await });
     let (_trigger, shutdown) = shutdown::channel();
     let config = Arc::new(ArcSwap::from_pointee(ConfigState::default()));
     let admin = Arc::new(Admin::new(hub, config, shutdown.clone()));

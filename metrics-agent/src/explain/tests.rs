@@ -161,7 +161,7 @@ async fn a_broken_dump_is_refused_as_a_gateway_would_refuse_it() {
 
 #[test]
 fn a_body_that_is_no_json_is_routed_by_load() {
-    let request = Request::read(b"not json", None, 256);
+    let request = Request::read(b"{not json", None, 256);
     assert_eq!(
         (request.asked, request.outcome.as_str()),
         (None, "not_json")
