@@ -31,7 +31,8 @@ pub(super) fn text(
     terms(&mut text, perspective, explained, config, rows).ok();
     text.push('\n');
     text.push_str(NOT_KNOWN);
-    text
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
 }
 
 fn head(
@@ -189,6 +190,7 @@ fn terms(
             sorted.len() - rows
         )?;
     }
+    left_out(text, perspective, explained)?;
     let band = match perspective.others() {
         0 => config.cost.near_tie,
         _ => config.cost.several_gateways_near_tie,
@@ -197,5 +199,30 @@ fn terms(
         text,
         "Costs within {:.0} % of the least are near ties: one of them is drawn.",
         band * 100.0
+    )
+}
+
+/// Those that were not compared: draining, failing, or without the adapter.
+fn left_out(
+    text: &mut String,
+    perspective: &Perspective,
+    explained: &Explanation,
+) -> std::fmt::Result {
+    let endpoints = perspective.view().endpoints.iter().enumerate();
+    let compared = |at: usize| explained.terms.iter().any(|(position, _)| *position == at);
+    let left: Vec<String> = endpoints
+        .filter(|(at, _)| !compared(*at))
+        .map(|(at, endpoint)| {
+            let health = format!("{:?}", endpoint.health).to_lowercase();
+            format!("{} ({health})", printable(&perspective.name(at)))
+        })
+        .collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "Not compared, as others can take it: {}",
+        left.join(", ")
     )
 }

@@ -23,6 +23,8 @@ const note = (text) => el("p", { class: "quiet" }, text);
 export class Gateways extends Card {
   constructor(id) {
     super(id, "gateways", "Gateways");
+    // What can have the focus stays when its content is drawn anew.
+    for (const [name, value] of Object.entries({ class: "scroll", tabindex: "0", role: "group", "aria-label": "Table of gateways" })) this.body.setAttribute(name, value);
   }
 
   update({ gateways }) {
@@ -41,7 +43,7 @@ export class Gateways extends Card {
         ),
       );
       const heads = ["Gateway", "Connected", "Heard", "In flight"].map((head, index) => el("th", { scope: "col", class: index > 0 && "number" }, head));
-      return [el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table of gateways" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows)))];
+      return [el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows))];
     });
   }
 }

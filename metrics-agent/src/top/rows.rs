@@ -127,7 +127,7 @@ pub(super) fn figures(pool: &PoolStatus) -> String {
     let ready = pool.pods.iter().filter(|pod| pod.state == "ready").count();
     let in_flight: u32 = pool.pods.iter().map(|pod| pod.in_flight).sum();
     let mut line = format!(
-        "ready {ready}/{}  load {:.0}%  waiting {:.0}  running {:.0}  in flight {in_flight}",
+        "ready {ready}/{}  load {:.0}%  wait {:.0}  run {:.0}  flight {in_flight}",
         pool.pods.len(),
         pool.saturation * 100.0,
         sum(|pod| pod.waiting),
