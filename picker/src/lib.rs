@@ -47,7 +47,7 @@ pub use learn::Completion;
 pub use ledger::Ledger;
 pub use picker::Picker;
 pub use prefix::{PrefixHasher, PrefixNote};
-pub use request::{Criticality, RequestFacts, SubsetEntry, Turn};
+pub use request::{Criticality, Priority, RequestFacts, SubsetEntry, Turn};
 pub use signal::{LoraState, Signal, Signals};
 pub use snapshot::{PoolSnapshot, SnapshotVersion};
 pub use step_model::StepModel;

@@ -15,6 +15,19 @@ pub enum Criticality {
     Sheddable,
 }
 
+/// How much a request matters, as the InferenceObjective says it: any number, greater first, 0 unless
+/// something else is said. Admission looks at it, no policy does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Priority(pub i32);
+
+impl Priority {
+    /// Whether a request of this priority may be refused to keep others quick: a negative one.
+    #[must_use]
+    pub const fn is_sheddable(self) -> bool {
+        self.0 < 0
+    }
+}
+
 /// The end of a message of a chat: a later request that repeats everything up to here has the same
 /// turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +65,8 @@ pub struct RequestFacts {
     /// How much the request matters; the trees refuse what is not critical when no endpoint has
     /// capacity, the other policies do not look at it.
     pub criticality: Criticality,
+    /// The number of its objective; see [`Priority`].
+    pub priority: Priority,
     /// The ends of the leading messages of a chat, in order; empty when the prompt is no chat.
     pub turns: Vec<Turn>,
     /// A hash of the session that the request belongs to, if it names one.

@@ -34,9 +34,12 @@ mod section;
 
 use serde::{Deserialize, Deserializer};
 
-pub use self::cost::CostConfig;
-pub use self::node::Decimal;
-use self::{node::Node, section::Section};
+pub use self::{
+    cost::CostConfig,
+    node::{Decimal, Node},
+    section::Section,
+};
+
 use crate::{decision::MAX_CHOICES, freshness::Ladder, policy::PolicyName};
 
 /// The greatest weight of a scorer.

@@ -10,12 +10,18 @@ use serde::{
 
 /// Any value that JSON or YAML can hold.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
+pub enum Node {
+    /// Nothing, which counts as absent.
     Null,
+    /// True or false.
     Flag(bool),
+    /// A whole number without a sign.
     Integer(u64),
+    /// Any other number.
     Number(f64),
+    /// A text.
     Text(String),
+    /// A list, whatever is in it.
     List,
     /// The fields in the order in which they were written, duplicates included.
     Table(Vec<(String, Node)>),

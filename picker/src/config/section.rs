@@ -6,7 +6,7 @@ use std::{fmt::Display, ops::RangeInclusive};
 use super::node::{Decimal, Node};
 
 /// An object of the configuration and the mistakes found in it so far.
-pub(super) struct Section {
+pub struct Section {
     path: String,
     fields: Vec<(String, Node)>,
     allowed: Vec<&'static str>,
@@ -16,7 +16,7 @@ pub(super) struct Section {
 impl Section {
     /// The object at `path`; an absent one and `null` have no fields. Anything but an object is a
     /// mistake.
-    pub(super) fn new(node: Option<Node>, path: &str, mistakes: &mut Vec<String>) -> Self {
+    pub fn new(node: Option<Node>, path: &str, mistakes: &mut Vec<String>) -> Self {
         let fields = match node {
             None | Some(Node::Null) => Vec::new(),
             Some(Node::Table(fields)) => fields,
@@ -54,24 +54,20 @@ impl Section {
     }
 
     /// Notes that the field `name` must be otherwise.
-    pub(super) fn refuse(&mut self, name: &str, reason: &str, got: &dyn Display) {
+    pub fn refuse(&mut self, name: &str, reason: &str, got: &dyn Display) {
         self.mistakes
             .push(format!("{}.{name}: {reason}, got {got}", self.path));
     }
 
     /// The object in the field `name`, empty when it is absent.
-    pub(super) fn section(&mut self, name: &'static str) -> Self {
+    pub fn section(&mut self, name: &'static str) -> Self {
         let node = self.take(name);
         let path = format!("{}.{name}", self.path);
         Self::new(node, &path, &mut self.mistakes)
     }
 
     /// A whole number in `range`.
-    pub(super) fn integer(
-        &mut self,
-        name: &'static str,
-        range: RangeInclusive<u64>,
-    ) -> Option<u64> {
+    pub fn integer(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let node = self.take(name)?;
         let number = match node {
             Node::Integer(number) => Some(number),
@@ -94,7 +90,7 @@ impl Section {
     }
 
     /// A number in `range`.
-    pub(super) fn number(&mut self, name: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+    pub fn number(&mut self, name: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
         let node = self.take(name)?;
         let number = match node {
             Node::Integer(number) => Some(number as f64),
@@ -114,11 +110,7 @@ impl Section {
     }
 
     /// One of the words of `choices`.
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        name: &'static str,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
+    pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let node = self.take(name)?;
         if let Node::Text(text) = &node
             && let Some((_, value)) = choices.iter().find(|(word, _)| word == text)
@@ -131,7 +123,7 @@ impl Section {
     }
 
     /// Reports the mistakes, with every field that nobody asked for.
-    pub(super) fn finish(self, mistakes: &mut Vec<String>) {
+    pub fn finish(self, mistakes: &mut Vec<String>) {
         mistakes.extend(self.mistakes);
         let allowed = self.allowed.join(", ");
         for (field, _) in self.fields {

@@ -26,6 +26,7 @@ pub(super) enum Kind {
     Version = 4,
     PrefixLog = 5,
     Policy = 6,
+    Board = 7,
 }
 
 /// Writes one framed value.

@@ -9,7 +9,7 @@
 //!   offset  bytes  all numbers little-endian
 //!        0      4  magic "zhps"
 //!        4      1  kind: 1 pool, 2 in-flight table, 3 lease, 4 version, 5 prefix log,
-//!                6 policy
+//!                6 policy, 7 admission board
 //!        5      1  layout version, 2
 //!        6      2  zero
 //!        8      4  length of the whole value in bytes
@@ -19,6 +19,7 @@
 //!
 //! Times are milliseconds of the process's monotonic clock, which all its threads share.
 
+pub mod board;
 mod codec;
 pub mod in_flight;
 pub mod lease;
