@@ -8,12 +8,17 @@
 //! ```
 //!
 //! Two plans that hold never take the same room: the later one read the claim after the earlier one had
-//! replaced it, and so saw what that had published before.
+//! replaced it, and so saw what that had published before. Room that is plainly there is taken without a
+//! claim, by what is known of the others from at most a millisecond ago. So of `n` workers that all
+//! decide within one millisecond, an endpoint may get more than its limit, but never more than
+//! `limit + (n - 1) limit / 2`; the half is [`AdmissionConfig::unclaimed_share`].
 
+mod claim;
 mod plan;
 
 use picker::{Decision, EndpointId, Millis, Priority, freshness::Ladder};
 
+use self::claim::Claim;
 use crate::{
     board::Board,
     config::{AdmissionConfig, Measure},
@@ -23,17 +28,13 @@ use crate::{
     refusal::{Reason, Refusal},
     room::{self, Limits, Room},
     saturation,
-    site::{Shared, Site},
+    site::Site,
 };
 
 /// How many requests one plan looks at.
 const WALK: usize = 32;
 /// How often a plan is tried anew that lost the claim to another worker.
 const TRIES: usize = 4;
-/// The share of a limit up to which room is taken without a claim: the other workers would have to
-/// take the rest of it within the millisecond in which they do not see each other.
-const UNCLAIMED_SHARE: f32 = 0.5;
-
 /// A request that asks to be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Arrival {
@@ -108,23 +109,26 @@ impl<T> Admission<T> {
             && self.board.highest_elsewhere() <= Some(arrival.priority);
         if is_first {
             let decision = site.consider(&held);
-            if let Some(go) = self.unclaimed(site, arrival.priority, &decision) {
+            if self.is_too_slow(arrival.priority, &decision) {
+                self.saturation = self.saturation_of(site, &decision);
+                let refusal = self.refusal(Reason::Shed, arrival.priority, arrival.flow, now);
+                return Arrived::Refused(held, refusal);
+            }
+            if decision.first().is_none() && decision.reason() != picker::Reason::NoEndpoints {
+                return Arrived::Unroutable(held, decision);
+            }
+            let went = match self.unclaimed(site, arrival.priority, decision) {
+                None => self.claimed(site, arrival.priority, &held),
+                went => went,
+            };
+            if let Some((decision, endpoint)) = went {
                 self.drain.dispatched(arrival.tokens, now);
                 return Arrived::Go(Dispatch {
                     held,
                     decision,
-                    endpoint: go,
+                    endpoint,
                     waited_ms: 0,
                 });
-            }
-            if self.is_too_slow(arrival.priority, &decision) {
-                let refusal = self.refusal(Reason::Shed, arrival.priority, arrival.flow, now);
-                return Arrived::Refused(held, refusal);
-            }
-            match decision.reason() {
-                _ if decision.first().is_some() => {}
-                picker::Reason::NoEndpoints => {}
-                _ => return Arrived::Unroutable(held, decision),
             }
         }
         if arrival.priority.is_sheddable()
@@ -140,22 +144,48 @@ impl<T> Admission<T> {
         &mut self,
         site: &mut impl Site<T>,
         priority: Priority,
-        decision: &Decision,
-    ) -> Option<EndpointId> {
-        let limits = self.limits(priority).times(UNCLAIMED_SHARE);
+        decision: Decision,
+    ) -> Option<(Decision, EndpointId)> {
+        let limits = self.limits(priority);
         let limits = Limits {
             // A cache that is half full is no sign of anything.
-            kv_usage: limits.kv_usage / UNCLAIMED_SHARE,
-            ..limits
+            kv_usage: limits.kv_usage,
+            ..limits.times(self.config.unclaimed_share)
         };
-        let endpoint = self.has_room(site, decision, &limits)?;
-        self.saturation = self.saturation_of(site, decision);
-        if self.is_full(site) || self.is_too_slow(priority, decision) {
+        self.saturation = self.saturation_of(site, &decision);
+        let endpoint = self.has_room(site, &decision, &limits)?;
+        if self.is_full(site) {
             return None;
         }
         site.begin(endpoint, decision.estimate());
         site.publish();
-        Some(endpoint)
+        Some((decision, endpoint))
+    }
+
+    /// Takes room that others may want as well.
+    fn claimed(
+        &mut self,
+        site: &mut impl Site<T>,
+        priority: Priority,
+        held: &T,
+    ) -> Option<(Decision, EndpointId)> {
+        let limits = self.limits(priority);
+        for _ in 0..TRIES {
+            let claim = Claim::read(site);
+            site.look_around();
+            if self.is_full(site) {
+                return None;
+            }
+            let decision = site.consider(held);
+            let endpoint = self.has_room(site, &decision, &limits)?;
+            site.begin(endpoint, decision.estimate());
+            if claim.replace(site) {
+                return Some((decision, endpoint));
+            }
+            site.undo(endpoint, decision.estimate());
+            site.publish();
+        }
+        None
     }
 
     fn hold(
@@ -281,10 +311,10 @@ impl<T> Admission<T> {
             if self.queue.is_empty() {
                 break;
             }
-            let (claim, guard) = site.read(Shared::Claim);
+            let claim = Claim::read(site);
             site.look_around();
             let plan = self.draw_up(site, most);
-            held = plan.go.is_empty() || self.claims(site, &claim, guard, &plan);
+            held = plan.holds(site, &claim);
             if held {
                 self.carry_out(plan, now);
                 break;
@@ -300,7 +330,7 @@ impl<T> Admission<T> {
     /// Says on the board what waits here. If that is less than before, wakes those whose turn it is now.
     fn say(&mut self, site: &mut impl Site<T>, now: Millis) {
         let highest = self.queue.highest();
-        let waits = highest.map(|highest| (highest, self.queue.len()));
+        let waits = highest.map(|highest| (highest, self.queue.len(), self.queue.bytes()));
         if self.board.say(site, waits, now)
             && let Some(next) = highest.max(self.board.highest_elsewhere())
         {
@@ -349,7 +379,7 @@ impl<T> Admission<T> {
             && saturation::of_pool(&site.view(), &self.ladder) >= 1.0
     }
 
-    /// Whether a request should be refused because it would be slow where it is quickest.
+    /// Whether a sheddable request should be refused because it would be slow where it is quickest.
     fn is_too_slow(&self, priority: Priority, decision: &Decision) -> bool {
         self.config.measure == Measure::PredictedTtft
             && priority.is_sheddable()
@@ -393,6 +423,12 @@ impl<T> Admission<T> {
         &self.queue
     }
 
+    /// What waits in the other workers, by the last reading of the board: requests and bytes.
+    #[must_use]
+    pub fn waiting_elsewhere(&self) -> (u64, u64) {
+        self.board.waiting_elsewhere()
+    }
+
     /// How full the pool was when it was last looked at; 1 is full.
     #[must_use]
     pub const fn saturation(&self) -> f32 {
@@ -405,6 +441,3 @@ impl<T> Admission<T> {
         &self.config
     }
 }
-
-#[cfg(test)]
-mod tests;

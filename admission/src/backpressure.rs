@@ -80,6 +80,3 @@ impl Backpressure {
 fn faded(requests: f32, age_ms: u64) -> f32 {
     (requests - REQUESTS * age_ms as f32 / DECAY_MS).max(0.0)
 }
-
-#[cfg(test)]
-mod tests;

@@ -82,16 +82,27 @@ impl Board {
             .map(|row| row.queue)
     }
 
-    /// Says what waits here: the greatest priority and how many requests. Returns whether the greatest
+    /// What waits in the other workers by the last reading: requests and bytes.
+    pub(crate) fn waiting_elsewhere(&self) -> (u64, u64) {
+        let rows = self.others.iter();
+        rows.fold((0, 0), |(requests, bytes): (u64, u64), row| {
+            (
+                requests.saturating_add(row.waiting.into()),
+                bytes.saturating_add(row.bytes),
+            )
+        })
+    }
+
+    /// Says what waits here: the greatest priority, how many requests and how many bytes. Returns whether the greatest
     /// priority is less than what was said before, so that others may go now.
     pub(crate) fn say<T>(
         &mut self,
         site: &mut impl Site<T>,
-        waits: Option<(Priority, usize)>,
+        waits: Option<(Priority, usize, u64)>,
         now: Millis,
     ) -> bool {
         let said = self.written.map(|(priority, _)| priority);
-        let says = waits.map(|(priority, _)| priority);
+        let says = waits.map(|(priority, ..)| priority);
         let renew = self
             .written
             .is_some_and(|(_, at)| now.since(at) >= RENEW_MS);
@@ -102,7 +113,7 @@ impl Board {
             let guard = self.read(site, now);
             let mut rows = self.others.clone();
             // A full board has no place for another row; its worker relies on its tick.
-            if let (Some((priority, waiting)), Some(queue)) = (waits, site.queue())
+            if let (Some((priority, waiting, bytes)), Some(queue)) = (waits, site.queue())
                 && rows.len() < MAX_ROWS
             {
                 rows.push(Row {
@@ -111,6 +122,7 @@ impl Board {
                     queue,
                     priority,
                     waiting: u32::try_from(waiting).unwrap_or(u32::MAX).max(1),
+                    bytes,
                 });
             }
             if site.replace(Shared::Board, &board::encode(&rows), guard) {
@@ -126,6 +138,3 @@ impl Board {
 fn lives(row: &Row, now: Millis) -> bool {
     now.since(row.beat) < EXPIRY_MS && row.beat.since(now) < EXPIRY_MS
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,7 @@
 //!   "measure": "predicted_ttft",
 //!   "ttft_target_ms": 200,
 //!   "room": {"waiting": 8, "prefill_tokens": 4096, "kv_usage": 0.97},
+//!   "unclaimed_share": 0.5,
 //!   "hold_back": {"share": 0, "below": 0},
 //!   "order": "fcfs",
 //!   "ttl_ms": 60000,
@@ -104,6 +105,10 @@ pub struct AdmissionConfig {
     pub ttft_target_ms: f32,
     /// What an endpoint may have before it counts as full.
     pub room: Limits,
+    /// The share of a limit up to which room is taken without a claim, `0.0..=1.0`. A claim keeps two
+    /// workers from taking the same room in the same millisecond, and costs microseconds; while half of
+    /// the room is free there is enough for both. 0 claims always, and then no limit is ever passed.
+    pub unclaimed_share: f32,
     /// Room that unimportant requests leave to the others.
     pub hold_back: HoldBack,
     /// In which order the requests of one flow go.
@@ -130,6 +135,7 @@ impl Default for AdmissionConfig {
             measure: Measure::default(),
             ttft_target_ms: 200.0,
             room: Limits::default(),
+            unclaimed_share: 0.5,
             hold_back: HoldBack::default(),
             order: Order::default(),
             ttl_ms: 60_000,
@@ -168,6 +174,9 @@ impl RawAdmissionConfig {
         }
         if let Some(target) = root.number("ttft_target_ms", 1.0..=60_000.0) {
             config.ttft_target_ms = target as f32;
+        }
+        if let Some(share) = root.number("unclaimed_share", 0.0..=1.0) {
+            config.unclaimed_share = share as f32;
         }
         let room = root.section("room");
         let hold_back = root.section("hold_back");

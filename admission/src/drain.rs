@@ -46,6 +46,3 @@ impl Drain {
         (seconds as u32).clamp(LEAST_S, MOST_S)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -84,6 +84,16 @@ pub struct Decision {
     count: u8,
     reason: Reason,
     estimate: Estimate,
+    notes: Notes,
+}
+
+/// What a policy found out on the way that it remembers if the decision is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Notes {
+    /// Somebody holds a part of the prompt.
+    pub(crate) held: bool,
+    /// The model is an adapter.
+    pub(crate) adapter: bool,
 }
 
 impl Decision {
@@ -95,6 +105,7 @@ impl Decision {
             count: 0,
             reason,
             estimate: Estimate::default(),
+            notes: Notes::default(),
         };
         for (slot, index) in decision.choices.iter_mut().zip(ranked) {
             *slot = u32::try_from(index).unwrap_or(u32::MAX);
@@ -128,6 +139,17 @@ impl Decision {
     pub const fn expecting(mut self, estimate: Estimate) -> Self {
         self.estimate = estimate;
         self
+    }
+
+    /// The same decision with what is to be remembered of it.
+    pub(crate) const fn noting(mut self, notes: Notes) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// What is to be remembered of it.
+    pub(crate) const fn notes(&self) -> Notes {
+        self.notes
     }
 
     /// What is expected at the first choice.

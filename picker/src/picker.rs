@@ -96,6 +96,42 @@ impl Picker {
         view: &PoolView<'_>,
         entropy: &mut dyn Entropy,
     ) -> Decision {
+        let decision = self.consider(facts, view, entropy);
+        self.settled(facts, view, &decision);
+        decision
+    }
+
+    /// Notes a decision of [`Picker::consider`] that is carried out, in the view that it was made for or
+    /// a later one with the same endpoints.
+    pub fn settled(&mut self, facts: &RequestFacts, view: &PoolView<'_>, decision: &Decision) {
+        let Some(first) = decision.first() else {
+            return;
+        };
+        if let Some(slot) = self.roster.aligned().get(first) {
+            self.policy.settled(facts, *slot, view.now, decision);
+        }
+        self.learned.sent(facts, decision.estimate());
+        if self.policy.wants_prefix() {
+            self.learn_capacity(view.endpoints, first);
+        }
+    }
+
+    /// The tokens of prompt and answer that a request probably takes, at least 1.
+    #[must_use]
+    pub fn predicted_tokens(&self, facts: &RequestFacts) -> u32 {
+        let limit = facts.max_tokens.map_or(f32::MAX, |most| most as f32);
+        let output = self.learned.mean_output_tokens().min(limit);
+        (self.learned.prompt_tokens(facts) + output).max(1.0) as u32
+    }
+
+    /// Decides like [`Picker::pick`] and remembers nothing of it: for a request that may have to wait.
+    /// When it goes, tell [`Picker::settled`].
+    pub fn consider(
+        &mut self,
+        facts: &RequestFacts,
+        view: &PoolView<'_>,
+        entropy: &mut dyn Entropy,
+    ) -> Decision {
         let ladder = &self.config.freshness;
         candidates::select(view, facts, ladder, &mut self.candidates);
         if self.candidates.is_empty() {
@@ -131,16 +167,11 @@ impl Picker {
         let Some(first) = decision.first() else {
             return decision;
         };
-        let decision = if decision.estimate() == Estimate::default() {
+        if decision.estimate() == Estimate::default() {
             decision.expecting(plain_estimate(&round, first))
         } else {
             decision
-        };
-        self.learned.sent(facts, decision.estimate());
-        if self.policy.wants_prefix() {
-            self.learn_capacity(view.endpoints, first);
         }
-        decision
     }
 
     /// The positions that the last decision chose from.

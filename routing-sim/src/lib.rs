@@ -24,7 +24,7 @@ mod simulation;
 pub mod workload;
 
 pub use outcome::{Outcome, RequestRecord, Status};
-pub use scenario::{PodEvent, PodEventKind, PolicyUnderTest, Scenario};
+pub use scenario::{AdmissionUnderTest, PodEvent, PodEventKind, PolicyUnderTest, Scenario};
 pub use simulation::simulate;
 pub use workload::{Arrival, ConversationId, Workload};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admission::AdmissionConfig;
 use model_sim::engine::EngineConfig;
 use picker::{PickerConfig, policy::PolicyName};
 
@@ -29,6 +30,20 @@ impl PolicyUnderTest {
             Self::Oracle => "oracle",
         }
     }
+}
+
+/// Who waits and who is refused under overload.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum AdmissionUnderTest {
+    /// Nobody, but what the policy itself refuses.
+    #[default]
+    Off,
+    /// The reference's rule: sheddable requests are refused while the mean over the pods of
+    /// `max(waiting / 5, KV-cache utilization / 0.8)` is at least 1, metrics older than 200 ms counting
+    /// as full.
+    Reference,
+    /// The `admission` crate.
+    Ours(AdmissionConfig),
 }
 
 /// What happens to a pod.
@@ -94,6 +109,8 @@ pub struct Scenario {
     pub adapters: u32,
     /// Who decides.
     pub policy: PolicyUnderTest,
+    /// Who waits and who is refused.
+    pub admission: AdmissionUnderTest,
     /// The picker's configuration.
     pub picker: PickerConfig,
     /// Arrivals before this are served but not measured.
@@ -125,6 +142,7 @@ impl Default for Scenario {
             tells_cached_tokens: false,
             adapters: 0,
             policy: PolicyUnderTest::Picker(PolicyName::Cost),
+            admission: AdmissionUnderTest::Off,
             picker: PickerConfig::default(),
             warm_up: Duration::from_secs(30),
             duration: Duration::from_secs(60),

@@ -8,15 +8,9 @@
 //! ```
 
 use picker::{Decision, EndpointId, Millis, Priority};
-use pool_state::slot::version;
 
-use super::{Admission, Dispatch, Effect};
-use crate::{
-    queue::Ticket,
-    refusal::Reason,
-    room,
-    site::{Guard, Shared, Site},
-};
+use super::{Admission, Dispatch, Effect, claim::Claim};
+use crate::{queue::Ticket, refusal::Reason, room, site::Site};
 
 /// What one look at the pool led to.
 #[derive(Debug, Default)]
@@ -35,6 +29,21 @@ pub(super) struct Go {
     ticket: Ticket,
     decision: Decision,
     endpoint: EndpointId,
+}
+
+impl Plan {
+    /// Claims the room of those that go; takes it back when another worker was faster. Returns whether
+    /// the plan holds.
+    pub(super) fn holds<T>(&self, site: &mut impl Site<T>, claim: &Claim) -> bool {
+        if self.go.is_empty() || claim.replace(site) {
+            return true;
+        }
+        for go in &self.go {
+            site.undo(go.endpoint, go.decision.estimate());
+        }
+        site.publish();
+        false
+    }
 }
 
 impl<T> Admission<T> {
@@ -87,26 +96,6 @@ impl<T> Admission<T> {
             self.saturation = saturation;
         }
         plan
-    }
-
-    /// Publishes the plan and claims its room; takes it back when another worker was faster.
-    pub(super) fn claims(
-        &mut self,
-        site: &mut impl Site<T>,
-        claim: &[u8],
-        guard: Guard,
-        plan: &Plan,
-    ) -> bool {
-        site.publish();
-        let next = version::decode(claim).unwrap_or_default().wrapping_add(1);
-        if site.replace(Shared::Claim, &version::encode(next), guard) {
-            return true;
-        }
-        for go in &plan.go {
-            site.undo(go.endpoint, go.decision.estimate());
-        }
-        site.publish();
-        false
     }
 
     /// Takes those that a plan decided about out of the queue.

@@ -40,9 +40,11 @@ use super::{Policy, Round, draw};
 use crate::explain::Terms;
 use crate::{
     config::{CostConfig, PickerConfig},
-    decision::{Decision, Estimate, Reason},
+    decision::{Decision, Estimate, Notes, Reason},
     entropy::Entropy,
+    request::RequestFacts,
     score::{greater, lesser, sample},
+    time::Millis,
 };
 
 /// How long a mean answer that the agent learned is used, in milliseconds.
@@ -140,7 +142,6 @@ impl Cost {
             now: round.view.now,
         };
         let hope = Hope::of(round, self.block_bytes, &self.config, prompt, self.reuse);
-        self.reuse.see(round);
         let mut pool = Pool {
             least_uncached: f32::INFINITY,
             ..Pool::default()
@@ -313,18 +314,31 @@ impl Policy for Cost {
         } else {
             Reason::LeastCost
         };
-        if let Some(adapter) = &adapter
-            && let Some(slot) = round.slots.get(position as usize)
-            && let Some(memory) = self.memories.get_mut(*slot as usize)
-        {
-            memory.recent.note(adapter.fingerprint, round.view.now);
+        let notes = Notes {
+            held: !round.matched.is_empty(),
+            adapter: adapter.is_some(),
+        };
+        Decision::new(reason, drawn.positions(round.candidates))
+            .noting(notes)
+            .expecting(Estimate {
+                prompt_tokens: prompt as u32,
+                uncached_tokens: uncached as u32,
+                ttft_ms: expected.ttft * 1e3,
+                total_ms: (expected.ttft + expected.decode) * 1e3,
+            })
+    }
+
+    fn settled(&mut self, facts: &RequestFacts, slot: u32, now: Millis, decision: &Decision) {
+        let notes = decision.notes();
+        if !facts.prefix.is_empty() {
+            self.reuse.see(notes.held);
         }
-        Decision::new(reason, drawn.positions(round.candidates)).expecting(Estimate {
-            prompt_tokens: prompt as u32,
-            uncached_tokens: uncached as u32,
-            ttft_ms: expected.ttft * 1e3,
-            total_ms: (expected.ttft + expected.decode) * 1e3,
-        })
+        if notes.adapter
+            && let Some(model) = facts.model.as_deref()
+            && let Some(memory) = self.memories.get_mut(slot as usize)
+        {
+            memory.recent.note(Adapter::new(model).fingerprint, now);
+        }
     }
 
     fn wants_prefix(&self) -> bool {

@@ -97,7 +97,13 @@ impl Pool {
         };
         let mut entropy = SplitMix64::new(11);
         (0..draws)
-            .map(|_| policy.decide(&round, &mut entropy))
+            .map(|_| {
+                let decision = policy.decide(&round, &mut entropy);
+                if let Some(first) = decision.first() {
+                    policy.settled(&self.facts, first as u32, NOW, &decision);
+                }
+                decision
+            })
             .collect()
     }
 

@@ -49,6 +49,7 @@ use crate::{
     freshness::Ladder,
     learn::Learned,
     request::RequestFacts,
+    time::Millis,
     view::{LocalState, PoolView},
 };
 
@@ -146,6 +147,10 @@ pub trait Policy: Send {
     fn terms(&self) -> &[crate::explain::Terms] {
         &[]
     }
+
+    /// A decision of [`Policy::decide`] is carried out: the request goes to the endpoint in `slot`. What a
+    /// policy remembers of its decisions it notes here, for some are only tried out.
+    fn settled(&mut self, _facts: &RequestFacts, _slot: u32, _now: Millis, _decision: &Decision) {}
 
     /// Forgets what is known of the endpoint in `slot`: the slot gets another one.
     fn forget(&mut self, _slot: u32) {}

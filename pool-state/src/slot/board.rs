@@ -4,8 +4,8 @@
 //! ```text
 //!   offset  bytes  after the frame's header
 //!        0      4  n, at most 64
-//!        4   n*28  per worker that holds requests: 8 owner, 8 beat in ms, 4 queue, 4 priority,
-//!                  4 waiting, at least 1
+//!        4   n*36  per worker that holds requests: 8 owner, 8 beat in ms, 4 queue, 4 priority,
+//!                  4 waiting, at least 1; 8 bytes
 //! ```
 //!
 //! A worker without waiting requests has no row, so that the board of a pool at rest is empty.
@@ -19,7 +19,7 @@ use super::{
 
 /// The most rows of a board: as many as there are slots for in-flight tables.
 pub const MAX_ROWS: usize = 64;
-const ROW_BYTES: usize = 28;
+const ROW_BYTES: usize = 36;
 
 /// What one worker says of the requests that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Row {
     pub priority: Priority,
     /// How many requests wait, at least 1.
     pub waiting: u32,
+    /// The bytes of their bodies.
+    pub bytes: u64,
 }
 
 /// The slot's bytes. More than [`MAX_ROWS`] rows make a value that no reader accepts.
@@ -47,6 +49,7 @@ pub fn encode(rows: &[Row]) -> Vec<u8> {
         writer.u32(row.queue);
         writer.u32(row.priority.0.cast_unsigned());
         writer.u32(row.waiting);
+        writer.u64(row.bytes);
     }
     writer.seal()
 }
@@ -66,6 +69,7 @@ pub fn decode(value: &[u8]) -> Result<Vec<Row>, SlotError> {
             queue: reader.u32("queue")?,
             priority: Priority(reader.u32("priority")?.cast_signed()),
             waiting: reader.u32("waiting")?,
+            bytes: reader.u64("bytes")?,
         };
         let field = match row.waiting {
             0 => Some("waiting"),

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use picker::{InFlight, Millis, PoolSnapshot, SplitMix64};
+use picker::{InFlight, Millis, PoolSnapshot, Priority, SplitMix64};
 use xxhash_rust::xxh64::xxh64;
 
-use super::{SlotError, in_flight, in_flight::InFlightTable, lease, lease::Lease, pool, version};
+use super::{
+    SlotError, board, board::Row, in_flight, in_flight::InFlightTable, lease, lease::Lease, pool,
+    version,
+};
 use crate::testing::{clock, id, random_pool, sample};
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
@@ -32,8 +35,20 @@ fn table() -> InFlightTable {
     }
 }
 
+fn rows() -> [Row; 2] {
+    let row = |owner, priority, waiting| Row {
+        owner,
+        beat: Millis(1_234),
+        queue: 7,
+        priority: Priority(priority),
+        waiting,
+        bytes: 0x0102,
+    };
+    [row(3, -5, 1), row(u64::MAX, i32::MAX, u32::MAX)]
+}
+
 /// One value of each kind.
-fn samples() -> [Vec<u8>; 4] {
+fn samples() -> [Vec<u8>; 5] {
     let lease = Lease {
         owner: 5,
         expires: Millis(10_600),
@@ -43,16 +58,18 @@ fn samples() -> [Vec<u8>; 4] {
         in_flight::encode(&table()),
         lease::encode(&lease),
         version::encode(42),
+        board::encode(&rows()),
     ]
 }
 
 /// What each decoder says of a value.
-fn verdicts(value: &[u8]) -> [Result<(), SlotError>; 4] {
+fn verdicts(value: &[u8]) -> [Result<(), SlotError>; 5] {
     [
         pool::decode(value).map(drop),
         in_flight::decode(value).map(drop),
         lease::decode(value).map(drop),
         version::decode(value).map(drop),
+        board::decode(value).map(drop),
     ]
 }
 
@@ -68,7 +85,7 @@ pub(super) fn reseal(value: &mut Vec<u8>) {
 
 #[test]
 fn every_kind_survives_the_round_trip() {
-    let [pool, in_flight, lease, version] = samples();
+    let [pool, in_flight, lease, version, board] = samples();
     assert_eq!(pool::decode(&pool), Ok(sample()));
     assert_eq!(in_flight::decode(&in_flight), Ok(table()));
     assert_eq!(
@@ -79,6 +96,8 @@ fn every_kind_survives_the_round_trip() {
         })
     );
     assert_eq!(version::decode(&version), Ok(42));
+    assert_eq!(board::decode(&board), Ok(rows().to_vec()));
+    assert_eq!(board::decode(&board::encode(&[])), Ok(vec![]));
     let empty = PoolSnapshot {
         pool: "p".to_owned(),
         ..PoolSnapshot::default()
@@ -109,6 +128,37 @@ fn the_layout_of_a_version_is_as_documented() {
     ];
     assert_eq!(value[..20], expected);
     assert_eq!(value[20..], xxh64(&expected, 2).to_le_bytes());
+}
+
+#[test]
+fn the_layout_of_a_board_is_as_documented() {
+    let [row, _] = rows();
+    let value = board::encode(&[row]);
+    let expected = [
+        b'z', b'h', b'p', b's', 7, 2, 0, 0, 60, 0, 0, 0, // frame
+        1, 0, 0, 0, // rows
+        3, 0, 0, 0, 0, 0, 0, 0, // owner
+        0xd2, 4, 0, 0, 0, 0, 0, 0, // beat
+        7, 0, 0, 0, // queue
+        0xfb, 0xff, 0xff, 0xff, // priority
+        1, 0, 0, 0, // waiting
+        2, 1, 0, 0, 0, 0, 0, 0, // bytes
+    ];
+    assert_eq!(value[..52], expected);
+    assert_eq!(value[52..], xxh64(&expected, 2).to_le_bytes());
+}
+
+#[test]
+fn a_board_has_no_empty_row_no_owner_twice_and_no_more_rows_than_workers() {
+    let [row, _] = rows();
+    let refused = |rows: &[Row]| board::decode(&board::encode(rows)).expect_err("a bad board");
+    let empty = Row { waiting: 0, ..row };
+    let field = |field, index| SlotError::Field { field, index };
+    assert_eq!(refused(&[empty]), field("waiting", 0));
+    assert_eq!(refused(&[row, row]), field("owner", 1));
+    let rows = |count| -> Vec<Row> { (0..count).map(|owner| Row { owner, ..row }).collect() };
+    assert!(board::decode(&board::encode(&rows(64))).is_ok());
+    assert_eq!(refused(&rows(65)), field("number of rows", 0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{Simulation, clock::millis, pod::pod_index, queue::Event, request::Re
 use crate::{
     oracle::{PodTruth, uncached},
     outcome::{RequestRecord, Status},
-    scenario::Scenario,
+    scenario::{AdmissionUnderTest, Scenario},
     workload::Arrival,
 };
 
@@ -60,7 +60,9 @@ impl Simulation<'_> {
         if open {
             self.next_arrival();
         }
-        self.route(place);
+        if self.scenario.admission == AdmissionUnderTest::Off || !self.asks(place) {
+            self.route(place);
+        }
     }
 
     /// Picks and counts.
@@ -97,6 +99,14 @@ impl Simulation<'_> {
             request.estimate.uncached_tokens,
         );
         worker.touched();
+        self.sent(place);
+    }
+
+    /// A request is counted, and on its way.
+    pub(super) fn sent(&mut self, place: u32) {
+        let Some(request) = self.requests.get_mut(place) else {
+            return;
+        };
         if !self.scenario.streamed && request.estimate.ttft_ms > 0.0 {
             let expected = Duration::from_secs_f32(request.estimate.ttft_ms.min(1e9) / 1e3);
             let event = Event::FirstTokenExpected(place, request.serial);
@@ -225,6 +235,8 @@ impl Simulation<'_> {
                 .ledger
                 .first_token(counted, request.estimate.uncached_tokens);
             worker.touched();
+            let (gateway, worker) = (request.gateway, request.worker);
+            self.freed(gateway, worker);
         }
     }
 
@@ -287,7 +299,7 @@ impl Simulation<'_> {
     }
 
     /// The request is over: releases its count, writes its record, asks for the next turn.
-    fn ends(&mut self, place: u32, status: Status, summary: Option<&Summary>) {
+    pub(super) fn ends(&mut self, place: u32, status: Status, summary: Option<&Summary>) {
         let Some(request) = self.requests.remove(place) else {
             return;
         };
@@ -297,6 +309,9 @@ impl Simulation<'_> {
             Status::Failed => self.outcome.failed += 1,
         }
         self.release(&request, summary);
+        if request.counted.is_some() {
+            self.freed(request.gateway, request.worker);
+        }
         self.write_down(&request, status, summary);
         let answered = status == Status::Finished;
         let conversation = request.arrival.conversation;

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use model_sim::engine::SimTime;
 use picker::{Decision, EndpointId, InFlight, RequestFacts};
 
-use super::{clock::millis, worker::Worker};
+use super::{admission::Commons, clock::millis, worker::Worker};
 
 /// One gateway.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Gateway {
     /// The pool's slot and the version key beside it.
     slot: Vec<u8>,
     version: u64,
+    /// What admission shares between the workers.
+    commons: Commons,
 }
 
 impl Gateway {
@@ -21,6 +23,7 @@ impl Gateway {
             workers,
             slot: Vec::new(),
             version: 0,
+            commons: Commons::default(),
         }
     }
 
@@ -49,6 +52,16 @@ impl Gateway {
             }
         }
         Some(own.pick(facts, at))
+    }
+
+    /// Its workers, the pool's slot with its version, and what admission shares.
+    pub(super) fn parts(&mut self) -> (&mut [Worker], &[u8], u64, &mut Commons) {
+        (
+            &mut self.workers,
+            &self.slot,
+            self.version,
+            &mut self.commons,
+        )
     }
 
     /// What all workers together have in flight.

@@ -6,6 +6,7 @@
 //!      Push -------'      Scrape <---'         Retry <-- Pod (fails)      Arrival <-'
 //! ```
 
+mod admission;
 mod agent;
 mod clock;
 mod flow;
@@ -34,7 +35,7 @@ use self::{
 use crate::{
     oracle::{Oracle, Truth},
     outcome::Outcome,
-    scenario::{PodEventKind, PolicyUnderTest, Scenario},
+    scenario::{AdmissionUnderTest, PodEventKind, PolicyUnderTest, Scenario},
     workload::Workload,
 };
 
@@ -86,12 +87,16 @@ impl<'a> Simulation<'a> {
         let mut owner = 0;
         let mut worker = || {
             owner += 1;
-            Worker::new(
+            let worker = Worker::new(
                 owner,
                 picker_of(scenario, truth.as_ref()),
                 members(pods.len()),
                 seeds.next_u64(),
-            )
+            );
+            match scenario.admission {
+                AdmissionUnderTest::Ours(config) => worker.admitting(config),
+                AdmissionUnderTest::Off | AdmissionUnderTest::Reference => worker,
+            }
         };
         let gateways = (0..scenario.gateways.max(1))
             .map(|_| Gateway::new((0..scenario.workers.max(1)).map(|_| worker()).collect()))
@@ -164,6 +169,8 @@ impl<'a> Simulation<'a> {
             Event::Push => self.push(),
             Event::FirstTokenExpected(place, serial) => self.first_token_expected(place, serial),
             Event::Retry(place) => self.send(place),
+            Event::Woken(gateway, worker) => self.woken(gateway, worker),
+            Event::Tick(gateway, worker) => self.tick(gateway, worker),
             Event::Pod(index) => self.pod_event(index as usize),
         }
     }

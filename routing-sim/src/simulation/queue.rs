@@ -21,6 +21,10 @@ pub(super) enum Event {
     FirstTokenExpected(u32, u64),
     /// A request is sent to the next pod of its list.
     Retry(u32),
+    /// A worker's queue wakes it, by gateway and worker.
+    Woken(u32, u32),
+    /// A worker in which requests wait looks at them, by gateway and worker.
+    Tick(u32, u32),
     /// An event of the scenario.
     Pod(u32),
 }

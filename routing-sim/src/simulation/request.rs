@@ -91,6 +91,10 @@ impl Requests {
         self.places.get_mut(place as usize)?.as_mut()
     }
 
+    pub(super) fn get(&self, place: u32) -> Option<&Request> {
+        self.places.get(place as usize)?.as_ref()
+    }
+
     pub(super) fn remove(&mut self, place: u32) -> Option<Request> {
         let request = self.places.get_mut(place as usize)?.take()?;
         self.empty.push(place);

@@ -3,6 +3,7 @@
 //! The endpoints come from the gateway's slot, the other workers' loads from their tables, both
 //! through the encodings that Envoy's shared data holds.
 
+use admission::{Admission, AdmissionConfig};
 use hashbrown::HashMap;
 use model_sim::engine::SimTime;
 use picker::{
@@ -58,6 +59,10 @@ pub(super) struct Worker {
     local: Vec<LocalState>,
     others: HashMap<EndpointId, InFlight>,
     others_read_at: Option<Millis>,
+    /// What holds requests back, if anything does.
+    pub(super) admission: Option<Admission<u32>>,
+    /// Whether a tick is planned.
+    pub(super) ticks: bool,
 }
 
 impl Worker {
@@ -80,7 +85,16 @@ impl Worker {
             endpoints: seeds,
             others: HashMap::new(),
             others_read_at: None,
+            admission: None,
+            ticks: false,
         }
+    }
+
+    /// The same worker with admission.
+    pub(super) fn admitting(mut self, config: AdmissionConfig) -> Self {
+        let ladder = self.picker.config().freshness;
+        self.admission = Some(Admission::new(config, ladder, self.owner));
+        self
     }
 
     /// The members it knows.
@@ -148,6 +162,46 @@ impl Worker {
     /// Decides where a request goes.
     pub(super) fn pick(&mut self, facts: &RequestFacts, at: SimTime) -> Decision {
         let now = millis(at);
+        self.recount(now);
+        let view = PoolView {
+            endpoints: &self.endpoints,
+            local: &self.local,
+            now,
+        };
+        self.picker.pick(facts, &view, &mut self.entropy)
+    }
+
+    /// Decides like [`Worker::pick`] by the last count, and remembers nothing of it.
+    pub(super) fn consider(&mut self, facts: &RequestFacts, at: SimTime) -> Decision {
+        let view = PoolView {
+            endpoints: &self.endpoints,
+            local: &self.local,
+            now: millis(at),
+        };
+        self.picker.consider(facts, &view, &mut self.entropy)
+    }
+
+    /// Notes that a decision of [`Worker::consider`] is carried out.
+    pub(super) fn settled(&mut self, facts: &RequestFacts, at: SimTime, decision: &Decision) {
+        let view = PoolView {
+            endpoints: &self.endpoints,
+            local: &self.local,
+            now: millis(at),
+        };
+        self.picker.settled(facts, &view, decision);
+    }
+
+    /// The pool by the last count.
+    pub(super) fn view(&self, now: Millis) -> PoolView<'_> {
+        PoolView {
+            endpoints: &self.endpoints,
+            local: &self.local,
+            now,
+        }
+    }
+
+    /// Counts what is in flight at each endpoint.
+    pub(super) fn recount(&mut self, now: Millis) {
         for (local, endpoint) in self.local.iter_mut().zip(&self.endpoints) {
             let mut load = self.ledger.get(endpoint.id);
             if let Some(others) = self.others.get(&endpoint.id) {
@@ -158,12 +212,15 @@ impl Worker {
                 suspect: self.breaker.is_suspect(endpoint.id, now),
             };
         }
-        let view = PoolView {
-            endpoints: &self.endpoints,
-            local: &self.local,
-            now,
-        };
-        self.picker.pick(facts, &view, &mut self.entropy)
+    }
+
+    /// Counts anew what is in flight at one endpoint.
+    pub(super) fn recount_at(&mut self, id: EndpointId) {
+        let position = self.endpoints.iter().position(|endpoint| endpoint.id == id);
+        if let Some(local) = position.and_then(|at| self.local.get_mut(at)) {
+            let others = self.others.get(&id).copied().unwrap_or_default();
+            local.in_flight = self.ledger.get(id).plus(others);
+        }
     }
 
     /// Notes that the ledger changed.

@@ -1,10 +1,11 @@
-//! W5: half of the requests matter (priority 1, critical), half may be shed (priority 0, sheddable).
+//! W5: half of the requests matter (priority 1, critical), half may be shed (in the records priority 0,
+//! for admission -1: sheddable).
 //!
 //! Lengths and arrivals are those of the workload around which this is put. It is meant for
 //! overload: shares and classes are the study's.
 
 use model_sim::engine::SimTime;
-use picker::{Criticality, Entropy, SplitMix64};
+use picker::{Criticality, Entropy, Priority, SplitMix64};
 
 use super::{Arrival, ConversationId, Workload};
 
@@ -29,10 +30,11 @@ impl<W: Workload> Classes<W> {
 impl<W: Workload> Workload for Classes<W> {
     fn next_arrival(&mut self) -> Option<Arrival> {
         let mut arrival = self.inner.next_arrival()?;
-        (arrival.priority, arrival.facts.criticality) = if self.entropy.unit() < 0.5 {
-            (1, Criticality::Critical)
+        let facts = &mut arrival.facts;
+        (arrival.priority, facts.criticality, facts.priority) = if self.entropy.unit() < 0.5 {
+            (1, Criticality::Critical, Priority(1))
         } else {
-            (0, Criticality::Sheddable)
+            (0, Criticality::Sheddable, Priority(-1))
         };
         Some(arrival)
     }

@@ -39,12 +39,10 @@ impl Default for Reuse {
 }
 
 impl Reuse {
-    /// Notes one prompt.
-    pub(super) fn see(&mut self, round: &Round<'_>) {
-        if !round.facts.prefix.is_empty() {
-            let held = if round.matched.is_empty() { 0.0 } else { 1.0 };
-            self.0 += REUSE_STEP * (held - self.0);
-        }
+    /// Notes one prompt, and whether somebody held a part of it.
+    pub(super) fn see(&mut self, held: bool) {
+        let held = if held { 1.0 } else { 0.0 };
+        self.0 += REUSE_STEP * (held - self.0);
     }
 }
 
