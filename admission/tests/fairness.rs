@@ -58,7 +58,10 @@ fn served(tenants: [Tenant; 2], told_apart: bool) -> [u64; 2] {
         let now = start.plus(millis);
         world.lock().unwrap().now = now;
         let mut gone = Vec::new();
-        for (worker, (site, gate)) in sites.iter_mut().zip(&mut gates).enumerate() {
+        // Who is woken first is chance.
+        let first = random.below(WORKERS);
+        for worker in (0..WORKERS).map(|at| (first + at) % WORKERS) {
+            let (site, gate) = (&mut sites[worker], &mut gates[worker]);
             site.tell_time();
             let effects = match millis % 20 {
                 0 => gate.tick(site, now),

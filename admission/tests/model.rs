@@ -61,6 +61,9 @@ struct Truth {
     held: BTreeMap<(usize, u64), (i32, Millis)>,
     /// The board as it was said: since when a priority has waited somewhere.
     decisions: u64,
+    /// Requests that were sent and have no first token yet. The tables may show more for a moment: a plan
+    /// that is published and then lost the claim.
+    waiting: BTreeMap<EndpointId, u32>,
     arrived: u64,
     ended: u64,
     /// The longest that a wake-up was missed, and the most at one endpoint.
@@ -72,6 +75,12 @@ struct Truth {
     /// How long requests waited for room that was there, all together.
     waited_ms: u64,
     twice: u64,
+}
+
+impl Truth {
+    fn no_longer_waits(&mut self, endpoint: EndpointId) {
+        *self.waiting.get_mut(&endpoint).unwrap() -= 1;
+    }
 }
 
 /// A request that was sent.
@@ -232,7 +241,9 @@ impl Actor {
         if higher && !recent_crash {
             truth.inversions += 1;
         }
-        let waiting = self.world.lock().unwrap().waiting_at(dispatch.endpoint);
+        let waiting = truth.waiting.entry(dispatch.endpoint).or_default();
+        *waiting += 1;
+        let waiting = *waiting;
         truth.most_waiting = truth.most_waiting.max(waiting);
         let unclaimed = (LIMIT as f32 * self.rate.unclaimed_share) as u32;
         if waiting > LIMIT + (self.rate.workers as u32 - 1) * unclaimed {
@@ -261,6 +272,7 @@ impl Actor {
         };
         sent.prefilling = false;
         let (endpoint, tokens) = (sent.endpoint, sent.tokens);
+        self.truth.lock().unwrap().no_longer_waits(endpoint);
         self.site.first_token(endpoint, tokens);
         self.admission.freed(&mut self.site, now);
     }
@@ -276,6 +288,15 @@ impl Actor {
         self.admission.freed(&mut self.site, now);
     }
 
+    fn ended(&mut self, sent: &Sent) {
+        self.site.ended(sent.endpoint, sent.tokens, sent.prefilling);
+        let mut truth = self.truth.lock().unwrap();
+        truth.ended += 1;
+        if sent.prefilling {
+            truth.no_longer_waits(sent.endpoint);
+        }
+    }
+
     /// The VM panics: all that it held and sent is gone, table and row stay until they expire.
     fn crashes(&mut self, now: Millis) {
         self.lives += 1;
@@ -287,6 +308,9 @@ impl Actor {
         truth.ended += self.held.len() as u64 + self.sent.len() as u64;
         truth.held.retain(|(worker, _), _| *worker != index);
         truth.crashed_at = Some(now);
+        for sent in self.sent.iter().filter(|sent| sent.prefilling) {
+            truth.no_longer_waits(sent.endpoint);
+        }
         self.held.clear();
         self.sent.clear();
     }

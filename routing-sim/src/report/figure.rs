@@ -86,9 +86,56 @@ pub fn write(folder: &Path, bench: &str, figures: &[Figure]) -> io::Result<()> {
     fs::write(folder.join(format!("{bench}.json")), format!("{page:#}\n"))
 }
 
+/// Writes figures like [`write()`], and keeps those of other ids that the file has already: several programs
+/// measure parts of one bench.
+///
+/// # Errors
+/// When the folder or the file cannot be written. What cannot be read is replaced.
+pub fn merge(folder: &Path, bench: &str, figures: &[Figure]) -> io::Result<()> {
+    let path = folder.join(format!("{bench}.json"));
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    let before: serde_json::Value = serde_json::from_str(&before).unwrap_or_default();
+    let before = before.get("figures").and_then(|figures| figures.as_array());
+    let known = |figure: &&serde_json::Value| {
+        let id = figure.get("id").and_then(|id| id.as_str());
+        figures.iter().any(|own| Some(own.id.as_str()) == id)
+    };
+    let kept = before.into_iter().flatten().filter(|figure| !known(figure));
+    let mut all: Vec<serde_json::Value> = kept.cloned().collect();
+    for figure in figures {
+        all.push(serde_json::to_value(figure)?);
+    }
+    let page = serde_json::json!({"bench": bench, "figures": all});
+    fs::create_dir_all(folder)?;
+    fs::write(path, format!("{page:#}\n"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Better, Figure};
+    use super::{Better, Figure, merge};
+
+    #[test]
+    fn figures_of_other_programs_are_kept_and_own_ones_replaced() {
+        let folder = std::env::temp_dir().join(format!("zerohop-merge-{}", std::process::id()));
+        let figure = |id: &str, value| Figure::new(id.to_owned(), value, "s", Better::Lower);
+        merge(&folder, "x", &[figure("a", 1.0), figure("b", 2.0)]).unwrap();
+        merge(&folder, "x", &[figure("b", 3.0), figure("c", 4.0)]).unwrap();
+        let text = std::fs::read_to_string(folder.join("x.json")).unwrap();
+        let page: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let seen: Vec<_> = page["figures"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|figure| {
+                (
+                    figure["id"].as_str().unwrap(),
+                    figure["value"].as_f64().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(seen, [("a", 1.0), ("b", 3.0), ("c", 4.0)]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn goals_are_limits_in_the_better_direction() {

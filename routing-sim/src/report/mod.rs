@@ -13,6 +13,7 @@
 //! cores and none runs twice; then it reads the results. All figures of other systems' policies are
 //! simulated.
 
+pub mod admission;
 pub mod bench;
 pub mod capacity;
 pub mod cli;
