@@ -21,7 +21,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
 	test-vllm test-kubernetes test-page test-observability bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
-	bench-freshness bench-operating bench-envoy bench-routing bench-page clean
+	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-admission clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -150,6 +150,9 @@ bench-page: ## First paint of the status page at 500 pods, and what it costs the
 	scripts/get-node.sh && scripts/get-chromium.sh
 	$(CARGO) build --locked --release -p metrics-agent --example status_stage
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/release/examples/status_stage $(NODE) metrics-agent/tests/page/bench.mjs $(TARGET_DIR)/bench/operating.json
+
+bench-admission: ## Overload: goodput and TTFT by priority against the reference's rule (simulated), and speed in V8
+	scripts/bench-admission.sh --write-docs
 
 bench-routing: ## Simulate every policy on every workload, judge ours, draw the seed's benchmark
 	$(CARGO) build --locked --release -p routing-sim --bin bench-routing

@@ -5,7 +5,15 @@ use std::{fs, path::PathBuf, process::ExitCode, thread};
 use clap::Parser;
 
 use super::{Bench, LOADS, System};
-use crate::report::{bench::in_repository, experiment::Seconds, figure, page};
+use crate::report::{
+    bench::in_repository,
+    experiment::Seconds,
+    figure::{self, Better, Figure},
+    page,
+};
+
+/// Requests a second that one worker should queue and dispatch in V8.
+const OPS_GOAL: f64 = 100_000.0;
 
 /// Simulates a pool under overload, with admission and with the reference's saturation rule, and writes
 /// its figures into target/bench/admission.json.
@@ -33,6 +41,9 @@ struct Arguments {
     /// Writes pictures and tables into docs/benchmarks
     #[arg(long)]
     write_docs: bool,
+    /// What was measured in V8: requests a second that one worker queues and dispatches
+    #[arg(long)]
+    ops_per_s: Option<f64>,
     /// Where the JSON goes
     #[arg(long)]
     output: Option<PathBuf>,
@@ -83,7 +94,16 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     let report = bench.run();
     let folder = arguments.output.clone();
     let folder = folder.unwrap_or_else(|| in_repository("target/bench"));
-    let figures = report.figures();
+    let mut figures = report.figures();
+    figures.extend(arguments.ops_per_s.map(|rate| Figure {
+        goal: Some(OPS_GOAL),
+        ..Figure::new(
+            "admission.ops_per_s".to_owned(),
+            rate,
+            "1/s",
+            Better::Higher,
+        )
+    }));
     figure::merge(&folder, "admission", &figures)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
     let table = report.table();
