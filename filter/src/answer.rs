@@ -115,6 +115,17 @@ impl Answer {
         self.streamed
     }
 
+    /// Whether it is a stream of events whose status is a success.
+    #[must_use]
+    pub const fn is_accepted_stream(&self) -> bool {
+        self.streamed && self.accepted
+    }
+
+    /// It is an error, whatever its status says: nothing is learned from it.
+    pub const fn reject(&mut self) {
+        self.accepted = false;
+    }
+
     /// Its headers came; `accepted` says that its status is a success.
     pub fn on_headers(&mut self, host: &dyn Host, accepted: bool) {
         self.accepted = accepted;

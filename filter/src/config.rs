@@ -19,11 +19,13 @@
 //!   "explain_log": false,
 //!   "trust_explain_header": false,
 //!   "shadow": false,
+//!   "admission": {"fairness": {"header": "x-tenant"}, "rules": {"ttft_target_ms": 200}},
 //!   "conformance_test": false
 //! }
 //! ```
 
 pub mod addresses;
+mod admission;
 mod json;
 mod models;
 mod paths;
@@ -37,6 +39,7 @@ use serde_json::Value;
 use self::table::Table;
 pub use self::{
     addresses::AllowedAddresses,
+    admission::{AdmissionConfig, FairnessConfig},
     models::{ModelAnswers, ModelsConfig},
     pools::PoolConfig,
     session::SessionConfig,
@@ -101,6 +104,8 @@ pub struct Config {
     pub trust_explain_header: bool,
     /// Whether nothing is changed, only compared. What would change something is then off.
     pub shadow: bool,
+    /// Who waits and who is refused when a pool is full; `None` lets everybody through.
+    pub admission: Option<AdmissionConfig>,
     /// Whether a client may choose endpoints, as the tests of conformance do.
     pub conformance_test: bool,
 }
@@ -190,6 +195,8 @@ impl Config {
             trust_explain_header,
             shadow,
         ] = flags;
+        let admission = root.take("admission");
+        let admission = admission.and_then(|value| admission::check(value, mistakes));
         if shadow {
             check_shadow(&root, &pools, mistakes);
         }
@@ -208,6 +215,7 @@ impl Config {
             trust_subset_metadata,
             models,
             report_served,
+            admission,
             conformance_test,
             explain_log,
             trust_explain_header,
@@ -226,6 +234,7 @@ fn check_shadow(root: &Table, pools: &[PoolConfig], mistakes: &mut Vec<String>) 
         "report_served",
         "conformance_test",
         "trust_explain_header",
+        "admission",
     ] {
         if root.saw(key) {
             mistakes.push([key, WHY].concat());

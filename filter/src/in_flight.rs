@@ -53,6 +53,12 @@ impl OwnTable {
         }
     }
 
+    /// Who writes it.
+    #[must_use]
+    pub const fn owner(&self) -> u64 {
+        self.owner
+    }
+
     /// The number of the claimed slot, unique among the living workers of this process.
     #[must_use]
     pub const fn slot(&self) -> Option<usize> {
@@ -160,6 +166,11 @@ impl Others {
             refreshed: None,
             sums: HashMap::new(),
         }
+    }
+
+    /// Lets the next [`Others::refresh`] read, however lately that was done before.
+    pub fn forget_when(&mut self) {
+        self.refreshed = None;
     }
 
     /// Reads the tables again unless that was done just now. Returns whether it did.

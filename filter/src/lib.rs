@@ -18,6 +18,7 @@ pub mod config;
 #[cfg(target_arch = "wasm32")]
 mod entry;
 pub mod explain;
+pub mod first_event;
 pub mod headers;
 pub mod hints;
 pub mod host;
@@ -28,6 +29,7 @@ pub mod model_hints;
 pub mod outcome;
 pub mod pair;
 pub mod prefix_share;
+pub mod queueing;
 pub mod record;
 pub mod request;
 pub mod restore;
@@ -39,6 +41,7 @@ pub mod subset;
 #[cfg(test)]
 mod testing;
 pub mod usage;
+pub mod wake;
 pub mod work;
 pub mod worker;
 

@@ -13,6 +13,7 @@ mod name;
 mod requests;
 mod shadow;
 
+use admission::Reason as Dropped;
 use picker::Reason;
 
 use self::name::define;
@@ -118,6 +119,30 @@ pub enum ModelEvent {
     Listed,
 }
 
+/// What becomes of a request that asks for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// It went at once.
+    Passed,
+    /// It was held, and went.
+    Dispatched,
+    /// Its client left while it was held.
+    Left,
+    /// It was refused, at once or after it was held.
+    Refused(Dropped),
+}
+
+impl Waited {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Dispatched => "dispatched",
+            Self::Left => "left",
+            Self::Refused(reason) => reason.as_str(),
+        }
+    }
+}
+
 /// What happens to notes about prompts between the workers of this Envoy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoteEvent {
@@ -129,6 +154,15 @@ pub enum NoteEvent {
     Missed,
 }
 
+const OUTCOMES: [&str; 7] = [
+    "passed",
+    "dispatched",
+    "left",
+    "queue_full",
+    "shed",
+    "deadline_exceeded",
+    "no_endpoints",
+];
 const MODELS: [&str; 7] = [
     "rewritten",
     "provisional",
@@ -200,12 +234,27 @@ struct PoolMetrics {
     in_flight: Option<MetricId>,
     endpoints: Option<MetricId>,
     snapshot_age_ms: Option<MetricId>,
+    queue: Option<QueueMetrics>,
+}
+
+/// Only with admission.
+#[derive(Debug)]
+struct QueueMetrics {
+    outcomes: Vec<Option<MetricId>>,
+    requests: Option<MetricId>,
+    bytes: Option<MetricId>,
+    saturation: Option<MetricId>,
+    milliseconds: Option<MetricId>,
 }
 
 impl Metrics {
     /// Defines everything for these pools.
     #[must_use]
-    pub fn define<'a>(host: &dyn Host, pools: impl Iterator<Item = &'a str>) -> Self {
+    pub fn define<'a>(
+        host: &dyn Host,
+        pools: impl Iterator<Item = &'a str>,
+        admission: bool,
+    ) -> Self {
         let counter = |name: &str| define(host, MetricKind::Counter, name);
         let counters = |family: &str, label: &str, values: &[&str]| {
             values
@@ -225,7 +274,9 @@ impl Metrics {
             takeovers: counter("zerohop_leader_takeovers_total"),
             stream_up: define(host, MetricKind::Gauge, "zerohop_agent_stream_up"),
             pick_microseconds: define(host, MetricKind::Histogram, "zerohop_pick_microseconds"),
-            pools: pools.map(|pool| PoolMetrics::define(host, pool)).collect(),
+            pools: pools
+                .map(|pool| PoolMetrics::define(host, pool, admission))
+                .collect(),
         }
     }
 
@@ -234,6 +285,36 @@ impl Metrics {
         if let Some(pool) = self.pools.get(pool) {
             increment(host, &pool.picks, reason as usize);
         }
+    }
+
+    /// Counts what became of a request that asked for room.
+    pub fn waited(&self, host: &dyn Host, pool: usize, outcome: Waited) {
+        if let Some(queue) = self.queue_of(pool) {
+            let label = outcome.label();
+            if let Some(index) = OUTCOMES.iter().position(|known| *known == label) {
+                increment(host, &queue.outcomes, index);
+            }
+        }
+    }
+
+    /// Records for how long a request was held.
+    pub fn wait_took(&self, host: &dyn Host, pool: usize, millis: u64) {
+        if let Some(queue) = self.queue_of(pool) {
+            record(host, queue.milliseconds, millis);
+        }
+    }
+
+    /// Shows what waits for a pool, over all workers, and how full it is.
+    pub fn queue(&self, host: &dyn Host, pool: usize, gauges: QueueGauges) {
+        if let Some(queue) = self.queue_of(pool) {
+            record(host, queue.requests, gauges.requests);
+            record(host, queue.bytes, gauges.bytes);
+            record(host, queue.saturation, (gauges.saturation * 100.0) as u64);
+        }
+    }
+
+    fn queue_of(&self, pool: usize) -> Option<&QueueMetrics> {
+        self.pools.get(pool)?.queue.as_ref()
     }
 
     /// Counts the tokens of a prompt of which the engine told how much was cached.
@@ -328,6 +409,17 @@ pub struct PrefixTokens {
     pub cached: u32,
 }
 
+/// What a worker shows of a pool's queues at each tick.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct QueueGauges {
+    /// Requests that wait, in all workers.
+    pub requests: u64,
+    /// The bytes of their bodies.
+    pub bytes: u64,
+    /// How full the pool is; 1 is full.
+    pub saturation: f32,
+}
+
 /// What a pool's leader shows at each tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolGauges {
@@ -340,7 +432,7 @@ pub struct PoolGauges {
 }
 
 impl PoolMetrics {
-    fn define(host: &dyn Host, pool: &str) -> Self {
+    fn define(host: &dyn Host, pool: &str, admission: bool) -> Self {
         let gauge = |family| define(host, MetricKind::Gauge, &series(family, &[("pool", pool)]));
         let pick = |reason: Reason| {
             let labels = [("pool", pool), ("reason", reason.as_str())];
@@ -366,6 +458,25 @@ impl PoolMetrics {
             in_flight: gauge("zerohop_in_flight_requests"),
             endpoints: gauge("zerohop_endpoints"),
             snapshot_age_ms: gauge("zerohop_snapshot_age_ms"),
+            queue: admission.then(|| QueueMetrics::define(host, pool)),
+        }
+    }
+}
+
+impl QueueMetrics {
+    fn define(host: &dyn Host, pool: &str) -> Self {
+        let of_pool = |kind, family| define(host, kind, &series(family, &[("pool", pool)]));
+        let outcome = |outcome: &&str| {
+            let labels = [("pool", pool), ("outcome", *outcome)];
+            let name = series("zerohop_admissions_total", &labels);
+            define(host, MetricKind::Counter, &name)
+        };
+        Self {
+            outcomes: OUTCOMES.iter().map(outcome).collect(),
+            requests: of_pool(MetricKind::Gauge, "zerohop_queued_requests"),
+            bytes: of_pool(MetricKind::Gauge, "zerohop_queued_bytes"),
+            saturation: of_pool(MetricKind::Gauge, "zerohop_saturation_percent"),
+            milliseconds: of_pool(MetricKind::Histogram, "zerohop_queue_milliseconds"),
         }
     }
 }
@@ -391,7 +502,7 @@ mod tests {
     fn every_series_is_defined_once_and_before_any_request() {
         let envoy = FakeEnvoy::new();
         let host = envoy.vm();
-        let metrics = Metrics::define(&host, ["a", "b.c"].into_iter());
+        let metrics = Metrics::define(&host, ["a", "b.c"].into_iter(), true);
         let names = envoy.metric_names();
         assert!(
             names.contains(&"pool=.=b.c;.;reason=.=best_score;.;zerohop_picks_total".to_owned())
@@ -422,7 +533,7 @@ mod tests {
         let envoy = FakeEnvoy::new();
         envoy.refuse_metrics();
         let host = envoy.vm();
-        let metrics = Metrics::define(&host, ["a"].into_iter());
+        let metrics = Metrics::define(&host, ["a"].into_iter(), true);
         metrics.picked(&host, 0, Reason::Blind);
         metrics.pool(&host, 0, PoolGauges::default());
         assert!(envoy.metric_names().is_empty());

@@ -83,6 +83,8 @@ pub struct Outcome {
     pub used: Option<SocketAddr>,
     /// Whether the upstream did not do its work.
     pub failed: bool,
+    /// Whether the upstream said that it has too much to do (429).
+    pub refused: bool,
     /// The status.
     pub status: Option<u64>,
 }
@@ -100,7 +102,8 @@ pub fn read(host: &dyn Host, unsure: bool) -> Outcome {
         .response_header(":status")
         .and_then(|value| headers::number(&value));
     let answered = matches!(status, Some(..500));
-    let used = if unsure || !answered || was_retried(host) {
+    let too_many = status == Some(429);
+    let used = if unsure || !answered || too_many || was_retried(host) {
         host.property(&["upstream", "address"])
             .and_then(|value| headers::address(&value))
     } else {
@@ -109,6 +112,8 @@ pub fn read(host: &dyn Host, unsure: bool) -> Outcome {
     Outcome {
         used,
         failed: !answered && (used.is_some() || upstream_failed(host)),
+        // Without an upstream it is the answer of another of Envoy's filters.
+        refused: too_many && used.is_some(),
         status,
     }
 }

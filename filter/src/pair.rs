@@ -33,32 +33,32 @@ use picker::{Entropy, SplitMix64};
 
 use crate::{
     headers::{self, Steering},
-    host::{Host, QueueId},
+    host::Host,
     request::Flow,
-    slots,
 };
 
 /// The name under which the nonce travels.
 const PROPERTY: [&str; 1] = ["zerohop_pair"];
 /// Announced when the first filter needs nobody to hold the headers.
 const NOTHING_TO_HOLD: u64 = 0;
-/// The most wake-ups that one callback takes out of its queue.
-const MAX_WAKE_UPS: usize = 10_000;
 
 thread_local! {
     /// The announcements of this VM that wait for their partner.
-    static WAITING: RefCell<HashMap<u64, Rc<Cell<Option<u32>>>>> = RefCell::default();
+    static WAITING: RefCell<HashMap<u64, Partner>> = RefCell::default();
     /// The root contexts of second filters in this VM.
     static SECONDS: Cell<usize> = const { Cell::new(0) };
     /// Draws nonces.
     static NONCES: RefCell<Option<SplitMix64>> = const { RefCell::new(None) };
 }
 
+/// The second filter's context, as soon as it holds the headers.
+pub(crate) type Partner = Rc<Cell<Option<u32>>>;
+
 /// The first filter's side of one pair.
 #[derive(Debug)]
 pub struct Pairing {
     nonce: u64,
-    partner: Rc<Cell<Option<u32>>>,
+    partner: Partner,
 }
 
 impl Pairing {
@@ -78,6 +78,11 @@ impl Pairing {
     /// The second filter's context, once it holds the headers.
     pub(crate) fn partner(&self) -> Option<u32> {
         self.partner.get()
+    }
+
+    /// The same for those who will ask later.
+    pub(crate) fn future_partner(&self) -> Partner {
+        Rc::clone(&self.partner)
     }
 }
 
@@ -112,51 +117,17 @@ pub(crate) fn on_behalf_of(
 
 /// Held requests that may go on as soon as the running callback has returned.
 #[derive(Debug, Default)]
-pub struct LetGo {
-    contexts: Vec<u32>,
-    queue: Option<(String, QueueId)>,
-}
+pub struct LetGo(Vec<u32>);
 
 impl LetGo {
-    /// Lets `context` go on soon. `slot` is the key of this worker's in-flight slot: the queues are
-    /// numbered like the slots, so that there is a fixed number of them.
-    pub(crate) fn soon(&mut self, host: &dyn Host, slot: Option<&str>, context: u32) {
-        self.contexts.push(context);
-        let Some(slot) = slot else {
-            return;
-        };
-        let known = self.queue.as_ref().filter(|(owner, _)| owner == slot);
-        let queue = match known {
-            Some((_, queue)) => *queue,
-            None => match host.register_queue(&slots::queue_name(slot)) {
-                Ok(queue) => {
-                    self.queue = Some((slot.to_owned(), queue));
-                    queue
-                }
-                Err(error) => {
-                    log::warn!("no queue, held requests wait for the tick: {error}");
-                    return;
-                }
-            },
-        };
-        if let Err(error) = host.enqueue(queue) {
-            log::warn!("not woken, held requests wait for the tick: {error}");
-        }
-    }
-
-    /// The queue woke the root context.
-    pub(crate) fn woken(&mut self, host: &dyn Host, own: u32, queue: QueueId) {
-        for _ in 0..MAX_WAKE_UPS {
-            if !host.dequeue(queue) {
-                break;
-            }
-        }
-        self.all(host, own);
+    /// Lets `context` go on when the root context is woken next.
+    pub(crate) fn soon(&mut self, context: u32) {
+        self.0.push(context);
     }
 
     /// Lets all go now; `own` is the root context whose callback runs.
     pub(crate) fn all(&mut self, host: &dyn Host, own: u32) {
-        for context in self.contexts.drain(..) {
+        for context in self.0.drain(..) {
             // A context that is gone was aborted by its client.
             on_behalf_of(host, own, context, |host| host.resume_request().is_ok());
         }

@@ -16,6 +16,7 @@
 //! After the headers were passed on they must not be touched again: Envoy takes them away.
 
 mod scan;
+mod waiting;
 
 use std::{cell::RefCell, ops::Range, rc::Rc};
 
@@ -26,6 +27,7 @@ use crate::{
     body::{BodyScanner, Learned, ModelReading, Progress, ScanOutcome},
     config::Mode,
     explain,
+    first_event::{Beginning, FirstEvent},
     headers::{self, HeaderMap},
     host::Host,
     metrics::{AttemptEvent, ModelEvent, Unscanned},
@@ -36,10 +38,13 @@ use crate::{
     restore::Passage,
     rewrite,
     work::Work,
-    worker::{Choice, Fate, Routing, Worker},
+    worker::{Choice, Fate, Routing, Worker, criticality},
 };
 
-use self::scan::{Bytes, Scan};
+use self::{
+    scan::{Bytes, Scan},
+    waiting::{Ask, Waiting},
+};
 
 /// What Envoy does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,18 @@ pub struct Request {
 struct Routed {
     choice: Box<Choice>,
     answer: Answer,
+    /// With admission: the reading of how a stream of events begins.
+    first_event: Option<FirstEvent>,
+}
+
+impl Routed {
+    fn new(choice: Box<Choice>, answer: Answer, admitted: bool) -> Self {
+        Self {
+            choice,
+            answer,
+            first_event: admitted.then(FirstEvent::default),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +96,8 @@ enum Phase {
     Fresh,
     /// Part of the body is buffered and read.
     Scanning(Box<Scan>),
+    /// It waits for room.
+    Held(Box<Waiting>),
     /// Decided or not ours: nothing more to do until the response.
     Passed,
 }
@@ -122,6 +141,7 @@ impl Request {
             return Flow::Continue;
         }
         let body = self.body(host, &headers, end_of_stream);
+        let ask = Ask::read(host, &headers, &self.worker.borrow());
         self.announce(host, matches!(body, Body::Scan { .. }));
         let hints = self.worker.borrow().hints(host, &headers, pool);
         match body {
@@ -142,7 +162,12 @@ impl Request {
                     Work::Count.limit(&mut facts);
                 }
                 hints.add_to(&mut facts, None);
-                self.route(host, pool, &facts, Watch::default(), end_of_stream)
+                let model_hints = ModelHints::read(&headers, steering);
+                let priority = self.worker.borrow().priority_of(pool, &model_hints);
+                facts.priority = priority.unwrap_or_default();
+                let mode = self.worker.borrow().mode();
+                let ask = ask.and_then(|ask| ask.unread(why, mode));
+                self.route(host, pool, facts, Watch::default(), ask, 0, end_of_stream)
             }
             Body::Scan { content_length } => {
                 let worker = self.worker.borrow();
@@ -163,6 +188,7 @@ impl Request {
                     content_length,
                     cap: config.cap_bytes,
                     may_rewrite,
+                    ask,
                     bytes,
                     read: 0,
                 }));
@@ -208,6 +234,9 @@ impl Request {
 
     /// More of the body: `size` bytes are buffered in all.
     pub fn on_request_body(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) -> Flow {
+        if self.still_waits() {
+            return self.grow(host, size);
+        }
         let Phase::Scanning(scan) = &mut self.phase else {
             return Flow::Continue;
         };
@@ -230,9 +259,12 @@ impl Request {
 
     /// The body is complete and trailers follow it.
     pub fn on_request_trailers(&mut self, host: &dyn Host) -> Flow {
+        if self.still_waits() {
+            return self.held_flow();
+        }
         match &self.phase {
             Phase::Scanning(_) => self.decide(host, true),
-            Phase::Fresh | Phase::Passed => Flow::Continue,
+            Phase::Fresh | Phase::Held(_) | Phase::Passed => Flow::Continue,
         }
     }
 
@@ -282,6 +314,10 @@ impl Request {
         std::mem::take(&mut scan.hints).add_to(&mut facts, user_hash);
         let strict = {
             let worker = self.worker.borrow();
+            let priority = scan
+                .pool
+                .and_then(|pool| worker.priority_of(pool, &scan.model_hints));
+            facts.priority = priority.unwrap_or_default();
             worker.metrics().scanned(host, outcome);
             worker.strict_model() || worker.refuses_unknown(scan.pool)
         };
@@ -304,7 +340,10 @@ impl Request {
                     };
                     return self.refuse_model(host, &reply, ModelEvent::Unknown);
                 }
-                facts.criticality = fate.criticality.unwrap_or_default();
+                if let Some(priority) = fate.priority {
+                    facts.priority = priority;
+                    facts.criticality = criticality(priority);
+                }
                 if let Some(target) = fate.target {
                     if !self.rewrite(host, &mut scan, model_spans.as_slice(), &target) {
                         let reply = &outcome::NOT_REWRITTEN;
@@ -324,7 +363,10 @@ impl Request {
             return self.refuse_model(host, &outcome::NOT_REWRITTEN, ModelEvent::NotRewritten);
         }
         match scan.pool {
-            Some(pool) => self.route(host, pool, &facts, watch, end_of_stream),
+            Some(pool) => {
+                let (ask, come) = (scan.ask, scan.read);
+                self.route(host, pool, facts, watch, ask, come, end_of_stream)
+            }
             None => {
                 self.send_on(host, None, end_of_stream);
                 Flow::Continue
@@ -410,16 +452,29 @@ impl Request {
         host.respond(200, outcome::JSON, &body).is_ok()
     }
 
+    /// Finds an endpoint for a request of which `come` bytes have come. `ended` says that the running
+    /// callback is the stream's last.
     fn route(
         &mut self,
         host: &dyn Host,
         pool: usize,
-        facts: &RequestFacts,
+        facts: RequestFacts,
         watch: Watch,
+        ask: Option<Ask>,
+        come: usize,
         ended: bool,
     ) -> Flow {
-        let routing = self.worker.borrow_mut().route(host, pool, facts);
+        let is_strict = facts.subset.is_some();
+        let routing = match ask {
+            None => self.worker.borrow_mut().route(host, pool, &facts),
+            Some(ask) => match self.arrive(host, pool, facts, watch, ask, come) {
+                Some(routing) => routing,
+                None => return self.held_flow(),
+            },
+        };
         match routing {
+            Routing::Refused(refusal) => self.turn_away(host, refusal),
+            Routing::Held(_) => self.held_flow(),
             Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
             Routing::NoneEligible => self.refuse_outside(host),
             Routing::NoEndpoint => {
@@ -431,7 +486,7 @@ impl Request {
             }
             Routing::Shadow(choice) => {
                 let answer = Answer::new(watch, choice.sent());
-                self.routed = Some(Routed { choice, answer });
+                self.routed = Some(Routed::new(choice, answer, false));
                 self.send_on(host, None, ended);
                 Flow::Continue
             }
@@ -441,13 +496,14 @@ impl Request {
             } => {
                 if self.send_on(host, Some(&destination), ended) {
                     let answer = Answer::new(watch, choice.sent());
-                    self.routed = Some(Routed { choice, answer });
+                    let admitted = self.worker.borrow().admission().is_some();
+                    self.routed = Some(Routed::new(choice, answer, admitted));
                 } else {
                     let mut worker = self.worker.borrow_mut();
                     worker.metrics().attempt(host, AttemptEvent::NotRouted);
                     worker.release(host, choice, None);
                     drop(worker);
-                    if facts.subset.is_some() {
+                    if is_strict {
                         return self.refuse_outside(host);
                     }
                 }
@@ -520,11 +576,12 @@ impl Request {
 
     /// The response's headers, from an upstream or from Envoy itself.
     pub fn on_response_headers(&mut self, host: &dyn Host) {
+        self.still_waits();
         self.worker.borrow().report_served(host);
         if let Some(event) = self.passage.on_headers(host) {
             self.worker.borrow().metrics().model(host, event);
         }
-        let Some(Routed { choice, answer }) = &mut self.routed else {
+        let Some(Routed { choice, answer, .. }) = &mut self.routed else {
             return;
         };
         let mut worker = self.worker.borrow_mut();
@@ -547,7 +604,12 @@ impl Request {
 
     /// A chunk of the response's body passes.
     pub fn on_response_body(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) {
-        if let Some(Routed { choice, answer }) = &mut self.routed {
+        if let Some(Routed {
+            choice,
+            answer,
+            first_event,
+        }) = &mut self.routed
+        {
             let chunk = answer.on_chunk(host, size, end_of_stream);
             if chunk.is_first {
                 self.worker.borrow_mut().first_token(host, choice);
@@ -555,12 +617,21 @@ impl Request {
             if let (Some(gap), Some(record)) = (chunk.gap, &self.record) {
                 self.worker.borrow_mut().between_tokens(record, gap);
             }
+            if let Some(first) = first_event.as_mut().filter(|_| answer.is_accepted_stream())
+                && first.on_chunk(host, size) == Beginning::Error
+            {
+                answer.reject();
+                self.worker.borrow_mut().broken_off(host, choice);
+            }
         }
         self.passage.on_chunk(host, size);
     }
 
     /// The stream is over.
     pub fn on_log(&mut self, host: &dyn Host) {
+        if self.still_waits() {
+            self.give_place_back(host);
+        }
         self.phase = Phase::Passed;
         self.pairing = None;
         let routed = self.routed.take();

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use picker::SplitMix64;
+use picker::{Millis, SplitMix64};
 
 use crate::{
     agent_stream::AgentStream,
@@ -14,6 +14,10 @@ use crate::{
     slots,
     worker::Worker,
 };
+
+/// While requests are held, ticks come more often than most of the work is due: every so many
+/// milliseconds, a little less than [`TICK_MS`], which a tick may come early.
+const DUE_MS: u64 = TICK_MS as u64 - 10;
 
 /// A root context after its configuration was accepted.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Deciding {
     context: u32,
     worker: Rc<RefCell<Worker>>,
     leader: Option<Leader>,
+    /// When all the periodic work was done last.
+    ticked: Millis,
 }
 
 #[derive(Debug)]
@@ -88,6 +94,7 @@ impl Root {
             context,
             worker: Rc::new(RefCell::new(worker)),
             leader,
+            ticked: host.now(),
         })))
     }
 
@@ -110,6 +117,12 @@ impl Root {
         };
         let now = host.now();
         let mut worker = deciding.worker.borrow_mut();
+        let is_due = !worker.ticks_fast() || now.since(deciding.ticked) >= DUE_MS;
+        worker.admit_by_tick(host, deciding.context, now);
+        if !is_due {
+            return;
+        }
+        deciding.ticked = now;
         worker.tick(host, deciding.context, now);
         if let Some(leader) = &mut deciding.leader {
             leader.leases.tick(host, now);

@@ -14,6 +14,8 @@
 //!   zerohop/v1/pool/<name>/policy-version  moves whenever the policy was written
 //!   zerohop/v1/pool/<name>/lease          who holds the stream for this pool
 //!   zerohop/v1/pool/<name>/agent          which agent's cluster the latest configuration names
+//!   zerohop/v1/pool/<name>/board          which workers hold requests back for want of room
+//!   zerohop/v1/pool/<name>/claim          moves whenever a worker took room for what it had held
 //! ```
 
 use pool_state::slot::version;
@@ -43,6 +45,10 @@ pub struct PoolKeys {
     pub lease: String,
     /// From which agent.
     pub agent: String,
+    /// Who holds requests back.
+    pub board: String,
+    /// Moves with the room that is taken.
+    pub claim: String,
 }
 
 impl PoolKeys {
@@ -57,6 +63,8 @@ impl PoolKeys {
             policy_version: key("policy-version"),
             lease: key("lease"),
             agent: key("agent"),
+            board: key("board"),
+            claim: key("claim"),
         }
     }
 
@@ -66,6 +74,7 @@ impl PoolKeys {
         for key in state
             .into_iter()
             .chain([&self.policy, &self.policy_version])
+            .chain([&self.board, &self.claim])
         {
             create(host, key);
         }

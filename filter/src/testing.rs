@@ -168,6 +168,7 @@ struct Context {
     response_headers: Pairs,
     properties: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
     reply: Option<u32>,
+    reply_headers: Pairs,
     reply_body: Vec<u8>,
     resumed: bool,
 }
@@ -302,6 +303,14 @@ impl FakeHost {
 
     pub(crate) fn reply_of(&self, context: u32) -> Option<u32> {
         self.contexts.borrow()[&context].reply
+    }
+
+    /// A header of the answer that the filter gave itself.
+    pub(crate) fn reply_header_of(&self, context: u32, name: &str) -> Option<String> {
+        let contexts = self.contexts.borrow();
+        let headers = &contexts[&context].reply_headers;
+        let found = headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
     }
 
     /// The body of the answer that the filter gave itself.
@@ -472,11 +481,14 @@ impl Host for FakeHost {
         .ok_or(BAD_ARGUMENT)
     }
 
-    fn respond(&self, status: u32, _: &[(&str, &str)], body: &[u8]) -> Result<(), Refused> {
+    fn respond(&self, status: u32, pairs: &[(&str, &str)], body: &[u8]) -> Result<(), Refused> {
         self.with_context(|context| match context.reply {
             Some(_) => Err(BAD_ARGUMENT),
             None => {
                 context.reply = Some(status);
+                let owned =
+                    |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+                context.reply_headers = pairs.iter().map(owned).collect();
                 context.reply_body = body.to_vec();
                 Ok(())
             }
@@ -485,7 +497,8 @@ impl Host for FakeHost {
     }
 
     fn enter_context(&self, context: u32) -> Result<(), Refused> {
-        if !self.contexts.borrow().contains_key(&context) {
+        // 0 is the root context.
+        if context != 0 && !self.contexts.borrow().contains_key(&context) {
             return Err(BAD_ARGUMENT);
         }
         self.effective.set(context);

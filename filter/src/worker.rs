@@ -4,6 +4,7 @@
 //! and the new configuration during an update) can share a VM. They share nothing in memory and
 //! meet in shared data like strangers.
 
+mod admission;
 mod choice;
 mod feedback;
 mod lead;
@@ -16,12 +17,18 @@ pub mod view;
 
 use std::net::SocketAddr;
 
+use ::admission::{Admission, Backpressure, Refusal, Ticket};
 use picker::{
     Decision, Endpoint, EndpointId, Millis, Picker, PrefixNote, Reason, RequestFacts, SplitMix64,
     breaker::Breaker, ledger::Ledger,
 };
 
-pub use self::{choice::Choice, lead::Load, models::Fate};
+pub use self::{
+    admission::Asked,
+    choice::Choice,
+    lead::Load,
+    models::{Fate, criticality},
+};
 use self::{
     policy::PolicyCopy,
     prefill::Predictions,
@@ -30,7 +37,7 @@ use self::{
 use crate::{
     answer::Measured,
     body::ScanConfig,
-    config::{Config, Mode, ModelsConfig, PoolConfig},
+    config::{AdmissionConfig, Config, Mode, ModelsConfig, PoolConfig},
     explain::{self, Explanation},
     headers::{self, HeaderMap},
     hints::{HintConfig, Hints},
@@ -42,7 +49,9 @@ use crate::{
     outcome,
     pair::{LetGo, SecondPresence},
     prefix_share::PrefixShare,
+    queueing::Held,
     slots::PoolKeys,
+    wake::{self, Wake},
     work::{Paths, Work},
 };
 
@@ -78,6 +87,9 @@ pub struct Worker {
     /// In pair mode: until when no second filter is expected, because one was missed.
     alone_until: Millis,
     let_go: LetGo,
+    wake: Wake,
+    admission: Option<AdmissionConfig>,
+    ticks_fast: bool,
 }
 
 #[derive(Debug)]
@@ -91,6 +103,17 @@ struct Pool {
     taken_at: Option<Millis>,
     /// What is counted in shadow mode.
     shadow: Option<ShadowMetrics>,
+    admission: Option<Box<Admission<Held>>>,
+    backpressure: Backpressure,
+}
+
+impl Pool {
+    /// With admission: the endpoint is no place for more for a while.
+    fn refused(&mut self, endpoint: EndpointId, now: Millis) {
+        if self.admission.is_some() {
+            self.backpressure.refused(endpoint, now);
+        }
+    }
 }
 
 /// What to do with a request.
@@ -113,6 +136,10 @@ pub enum Routing {
     NoneEligible,
     /// Nothing is known of the pool, and then its policy lets no request through (FailClose).
     NoEndpoint,
+    /// It waits for room; the ticket gives its place back when its client leaves.
+    Held(Ticket),
+    /// It is not served.
+    Refused(Refusal),
 }
 
 impl Worker {
@@ -120,7 +147,7 @@ impl Worker {
     #[must_use]
     pub fn new(host: &dyn Host, owner: u64, config: &Config) -> Self {
         let names = || config.pools.iter().map(|pool| pool.name.as_str());
-        let metrics = Metrics::define(host, names());
+        let metrics = Metrics::define(host, names(), config.admission.is_some());
         let pool = |pool: &PoolConfig| Pool {
             keys: PoolKeys::new(&pool.name),
             view: View::new(&pool.name, &pool.members, config.allowed.clone()),
@@ -132,6 +159,14 @@ impl Worker {
             shadow: config
                 .shadow
                 .then(|| ShadowMetrics::define(host, &pool.name)),
+            admission: config.admission.as_ref().map(|admission| {
+                Box::new(Admission::new(
+                    admission.rules,
+                    config.picker.freshness,
+                    owner,
+                ))
+            }),
+            backpressure: Backpressure::default(),
         };
         Self {
             mode: config.mode,
@@ -162,6 +197,9 @@ impl Worker {
             requests: RequestMetrics::new(names()),
             alone_until: Millis(0),
             let_go: LetGo::default(),
+            wake: Wake::default(),
+            admission: config.admission.clone(),
+            ticks_fast: false,
         }
     }
 
@@ -259,67 +297,108 @@ impl Worker {
         let Some(pool) = self.pools.get_mut(index) else {
             return Routing::Fallback;
         };
-        let view = pool.view.at(now, &pool.breaker);
+        let view = pool.view.at(now, &pool.breaker, &pool.backpressure);
         let decision = pool.picker.pick(facts, &view, &mut self.entropy);
+        let routing = self.routing(host, index, facts, &decision, started);
+        let took = host.monotonic_nanos().saturating_sub(started);
+        self.metrics.pick_took(host, took);
+        self.requests
+            .decided(took, matches!(routing, Routing::To { .. }));
+        routing
+    }
+
+    /// What a decision about the request of the running callback means for it.
+    fn routing(
+        &mut self,
+        host: &dyn Host,
+        index: usize,
+        facts: &RequestFacts,
+        decision: &Decision,
+        started: u64,
+    ) -> Routing {
         self.metrics.picked(host, index, decision.reason());
-        if let Err(error) = host.set_property(&REASON, decision.reason().as_str().as_bytes()) {
-            log::debug!("the reason is not in the access log: {error}");
-        }
-        let chosen = decision.first().and_then(|first| view.endpoints.get(first));
-        let age = chosen.and_then(|endpoint| requests::signal_age(endpoint, now));
-        let runner_up = decision.choices().nth(1);
-        let runner_up = runner_up.and_then(|index| Some(view.endpoints.get(index)?.id.address));
-        let routing = match listed(view.endpoints, &decision) {
+        log_reason(host, decision.reason());
+        let Some(pool) = self.pools.get(index) else {
+            return Routing::Fallback;
+        };
+        match listed(pool.view.endpoints(), decision) {
             None if self.shadow => Routing::Fallback,
             None if decision.reason() == Reason::Saturated => Routing::Saturated,
             None if decision.reason() == Reason::NoneEligible => Routing::NoneEligible,
             None if pool.policy.fails_closed() => Routing::NoEndpoint,
             None => Routing::Fallback,
             Some((first, destination)) => {
-                let note = PrefixNote::dispatched(facts, first);
-                let explanation = Explanation {
-                    chosen: first.address,
-                    runner_up,
-                    reason: decision.reason(),
-                    estimate: decision.estimate(),
-                    signal_age_ms: age,
-                };
-                if self.explain_log {
-                    let text = explanation.text();
-                    if let Err(error) = host.set_property(&explain::STATE, text.as_bytes()) {
-                        log::debug!("the decision is not in the access log: {error}");
-                    }
-                }
-                if let Some(age) = age {
-                    self.requests.signals(index, age);
-                }
+                let now = Millis(started / 1_000_000);
+                let mut choice = self.choose(index, facts, decision, first, started);
+                self.log_decision(host, &choice);
                 if self.shadow {
-                    let choice = Choice::new(index, explanation, facts, note, started);
                     return Routing::Shadow(Box::new(choice));
                 }
-                pool.picker.dispatched(facts, first);
-                if !self.others.live().is_empty() {
-                    self.prefix_share.note(&note);
-                }
-                let estimate = explanation.estimate;
-                let mut choice = Choice::new(index, explanation, facts, note, started);
                 self.begin(host, &mut choice, first, true, now);
-                if !facts.stream {
-                    let (after, tokens) = (estimate.ttft_ms, estimate.uncached_tokens);
-                    self.predictions.push(now, after, tokens, choice.prefill());
-                }
-                self.share_notes(host, now);
+                self.chosen(host, &choice, facts.stream, now);
                 Routing::To {
                     choice: Box::new(choice),
                     destination,
                 }
             }
+        }
+    }
+
+    /// Remembers where a request goes; it is not counted yet. In shadow mode it goes elsewhere, and what is
+    /// remembered is only what was decided.
+    fn choose(
+        &mut self,
+        index: usize,
+        facts: &RequestFacts,
+        decision: &Decision,
+        first: EndpointId,
+        started: u64,
+    ) -> Choice {
+        let now = Millis(started / 1_000_000);
+        let endpoints = self.pools.get(index).map(|pool| pool.view.endpoints());
+        let endpoints = endpoints.unwrap_or_default();
+        let mut listed = decision.choices().map(|position| endpoints.get(position));
+        let chosen = listed.next().flatten();
+        let explanation = Explanation {
+            chosen: first.address,
+            runner_up: listed.next().flatten().map(|next| next.id.address),
+            reason: decision.reason(),
+            estimate: decision.estimate(),
+            signal_age_ms: chosen.and_then(|endpoint| requests::signal_age(endpoint, now)),
         };
-        let took = host.monotonic_nanos().saturating_sub(started);
-        self.metrics.pick_took(host, took);
-        self.requests
-            .decided(took, matches!(routing, Routing::To { .. }));
-        routing
+        if let Some(age) = explanation.signal_age_ms {
+            self.requests.signals(index, age);
+        }
+        let note = PrefixNote::dispatched(facts, first);
+        if !self.shadow {
+            if let Some(pool) = self.pools.get_mut(index) {
+                pool.picker.dispatched(facts, first);
+            }
+            if !self.others.live().is_empty() {
+                self.prefix_share.note(&note);
+            }
+        }
+        Choice::new(index, explanation, facts, note, started)
+    }
+
+    /// Shows a decision to the access log of the effective context's request, if that is configured.
+    fn log_decision(&self, host: &dyn Host, choice: &Choice) {
+        if self.explain_log {
+            let text = choice.explanation().text();
+            if let Err(error) = host.set_property(&explain::STATE, text.as_bytes()) {
+                log::debug!("the decision is not in the access log: {error}");
+            }
+        }
+    }
+
+    /// A request was counted at its first choice.
+    fn chosen(&mut self, host: &dyn Host, choice: &Choice, stream: bool, now: Millis) {
+        if !stream {
+            let estimate = choice.estimate();
+            let (after, tokens) = (estimate.ttft_ms, estimate.uncached_tokens);
+            self.predictions.push(now, after, tokens, choice.prefill());
+        }
+        self.share_notes(host, now);
     }
 
     /// Takes over what changed in shared data since the last pick.
@@ -394,7 +473,9 @@ impl Worker {
         choice.prefill().set(None);
         self.ledger
             .first_token(endpoint, choice.estimate().uncached_tokens);
-        self.ledger_changed(host, endpoint.address, Change::Freed, host.now());
+        let now = host.now();
+        self.ledger_changed(host, endpoint.address, Change::Freed, now);
+        self.freed(host, choice.pool(), now);
     }
 
     /// Takes the prefills for done that should be by now, of requests that do not show it.
@@ -424,6 +505,12 @@ impl Worker {
         self.recount(address);
         let alone = self.others.live().is_empty();
         self.table.changed(host, &self.ledger, now, change, alone);
+    }
+
+    /// Takes over what changed, however lately that was done before.
+    fn look_again(&mut self, host: &dyn Host, index: usize, now: Millis) {
+        self.others.forget_when();
+        self.look_around(host, index, now);
     }
 
     /// Takes over what the other workers have in flight, and what they noted about their prompts.
@@ -462,6 +549,7 @@ impl Worker {
         let outcome::Outcome {
             used,
             failed,
+            refused,
             status,
         } = outcome::read(host, !pool.view.is_confirmed(first, now));
         let moved = used.is_some_and(|used| used != first.address);
@@ -477,8 +565,14 @@ impl Worker {
         }
         match member {
             Some(id) if failed => pool.breaker.failure(id, now),
+            // A server that has too much to do is not broken, but no place for more.
+            Some(_) if refused => {}
             Some(id) => pool.breaker.success(id, now),
             None => {}
+        }
+        let refusing = member.filter(|_| refused || failed);
+        for id in refusing.into_iter().chain(moved.then_some(first)) {
+            pool.refused(id, now);
         }
         if failed || moved {
             self.metrics.attempt(host, AttemptEvent::Failure);
@@ -496,6 +590,17 @@ impl Worker {
         status
     }
 
+    /// A routed request's answer began with an error, whatever its status was.
+    pub fn broken_off(&mut self, host: &dyn Host, choice: &Choice) {
+        let now = host.now();
+        let endpoint = choice.counted();
+        if let (Some(id), Some(pool)) = (endpoint, self.pools.get_mut(choice.pool())) {
+            pool.breaker.failure(id, now);
+            pool.refused(id, now);
+            self.metrics.attempt(host, AttemptEvent::Failure);
+        }
+    }
+
     /// Ends a routed request's count, whatever its end was, and learns from its answer, if that was
     /// complete.
     pub fn release(&mut self, host: &dyn Host, mut choice: Box<Choice>, answer: Option<Measured>) {
@@ -505,7 +610,9 @@ impl Worker {
             }
             self.learn(host, &choice, &measured);
         }
-        self.end(host, &mut choice, host.now());
+        let now = host.now();
+        self.end(host, &mut choice, now);
+        self.freed(host, choice.pool(), now);
     }
 
     /// Notes what is believed about a prompt now, here and for the other workers.
@@ -531,12 +638,17 @@ impl Worker {
 
     /// In pair mode: lets the headers that `context` holds go on after the running callback.
     pub fn let_go_soon(&mut self, host: &dyn Host, context: u32) {
-        self.let_go.soon(host, self.table.key(), context);
+        self.let_go.soon(context);
+        if let Some(queue) = self.wake.queue(host, self.table.key()) {
+            wake::ring(host, queue);
+        }
     }
 
-    /// In pair mode: the queue woke the root context `own`.
+    /// The queue woke the root context `own`.
     pub fn woken(&mut self, host: &dyn Host, own: u32, queue: QueueId) {
-        self.let_go.woken(host, own, queue);
+        Wake::drain(host, queue);
+        self.let_go.all(host, own);
+        self.admit_woken(host, own);
     }
 
     /// Shows the other workers that this one is there, before its first request.
@@ -552,6 +664,10 @@ impl Worker {
         self.reload_policies(host);
         self.requests.show(host, now);
         self.table.beat(host, &self.ledger, now);
+        for pool in &mut self.pools {
+            pool.backpressure.sweep(now);
+        }
+        self.show_queues(host, now);
         // Without a slot there is no place in the log of prefixes either.
         if self.table.slot().is_some() {
             self.hear_others(host, now);
@@ -569,6 +685,13 @@ impl Worker {
     /// Counts an event of the agent's stream.
     pub fn stream_event(&self, host: &dyn Host, event: StreamEvent) {
         self.metrics.stream(host, event);
+    }
+}
+
+/// Shows the reason of a decision to the access log of the effective context's request.
+fn log_reason(host: &dyn Host, reason: Reason) {
+    if let Err(error) = host.set_property(&REASON, reason.as_str().as_bytes()) {
+        log::debug!("the reason is not in the access log: {error}");
     }
 }
 

@@ -55,7 +55,12 @@ pub(super) fn check(value: Value, mistakes: &mut Vec<String>) -> SessionConfig {
 }
 
 /// A name as HTTP allows it (RFC 9110, token).
-fn token(path: &str, what: &str, value: &Value, mistakes: &mut Vec<String>) -> Option<String> {
+pub(super) fn token(
+    path: &str,
+    what: &str,
+    value: &Value,
+    mistakes: &mut Vec<String>,
+) -> Option<String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let name = value
         .as_str()

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    host::QueueId,
     request::Request,
     root::{Root, Stream},
     testing::{FakeEnvoy, FakeHost},

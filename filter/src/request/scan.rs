@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::waiting::Ask;
 use crate::{
     body::{BodyScanner, Progress},
     hints::Hints,
@@ -25,6 +26,8 @@ pub(super) struct Scan {
     pub(super) cap: usize,
     /// Whether the model may have to be rewritten, so that the body is read to its end.
     pub(super) may_rewrite: bool,
+    /// What it asks of admission, if there is any.
+    pub(super) ask: Option<Ask>,
     pub(super) bytes: Bytes,
     pub(super) read: usize,
 }

@@ -6,7 +6,7 @@
 //!                                        +--> objectives -----> priority
 //! ```
 
-use picker::{Criticality, Entropy};
+use picker::{Criticality, Entropy, Priority};
 use pool_state::policy::PolicyView;
 
 use super::Worker;
@@ -24,7 +24,7 @@ pub struct Fate {
     /// The model to ask for instead; `None` leaves the name as it is.
     pub target: Option<String>,
     /// How much the request matters, if the policy says.
-    pub criticality: Option<Criticality>,
+    pub priority: Option<Priority>,
     /// There is a policy, and the pool does not serve the model.
     pub is_unknown: bool,
 }
@@ -123,9 +123,16 @@ impl Worker {
         let target = target.filter(|_| !self.shadow);
         Fate {
             target: target.filter(|name| *name != model).map(str::to_owned),
-            criticality: priority.map(criticality),
+            priority: priority.map(Priority),
             is_unknown: policy.is_some_and(|policy| !serves(policy)),
         }
+    }
+
+    /// How much a request matters of which only the objective is known.
+    #[must_use]
+    pub fn priority_of(&self, index: usize, hints: &ModelHints) -> Option<Priority> {
+        let name = hints.objective.as_deref()?;
+        self.policy(index)?.priority(name).map(Priority)
     }
 
     /// The answer to `GET /v1/models`, if a policy is to give it.
@@ -149,9 +156,10 @@ impl Worker {
     }
 }
 
-/// Above 0 a request is never refused for want of capacity; at 0 and below it is.
-const fn criticality(priority: i32) -> Criticality {
-    match priority {
+/// Above 0 the trees of June 2025 never refuse a request for want of capacity; at 0 and below they do.
+#[must_use]
+pub const fn criticality(priority: Priority) -> Criticality {
+    match priority.0 {
         1.. => Criticality::Critical,
         0 => Criticality::Standard,
         _ => Criticality::Sheddable,

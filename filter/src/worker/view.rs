@@ -9,6 +9,7 @@
 
 use std::net::SocketAddr;
 
+use admission::Backpressure;
 use picker::{
     Endpoint, EndpointId, InFlight, LocalState, Millis, PoolSnapshot, PoolView, SnapshotVersion,
     breaker::Breaker, ledger::Ledger,
@@ -202,19 +203,40 @@ impl View {
     }
 
     /// What the picker looks at.
-    pub fn at(&mut self, now: Millis, breaker: &Breaker) -> PoolView<'_> {
+    pub fn at(
+        &mut self,
+        now: Millis,
+        breaker: &Breaker,
+        backpressure: &Backpressure,
+    ) -> PoolView<'_> {
         let counts = self.own.iter().zip(&self.others);
         for ((local, endpoint), (own, others)) in
             self.local.iter_mut().zip(&self.endpoints).zip(counts)
         {
             local.in_flight = own.plus(*others);
             local.suspect = breaker.is_suspect(endpoint.id, now);
+            if !backpressure.is_idle() {
+                let phantoms = backpressure.load(endpoint.id, now);
+                local.in_flight = local.in_flight.plus(phantoms);
+            }
         }
+        self.as_it_was(now)
+    }
+
+    /// What [`View::at`] showed last.
+    #[must_use]
+    pub fn as_it_was(&self, now: Millis) -> PoolView<'_> {
         PoolView {
             endpoints: &self.endpoints,
             local: &self.local,
             now,
         }
+    }
+
+    /// Whether a state of the pool was ever taken.
+    #[must_use]
+    pub const fn is_informed(&self) -> bool {
+        self.held.is_some()
     }
 
     /// What this Envoy has in flight at each member that has any.

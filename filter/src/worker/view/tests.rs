@@ -120,7 +120,7 @@ fn another_life_of_an_address_starts_at_zero_except_for_seeds() {
     let breaker = Breaker::new(SplitMix64::new(1));
     let mut view = view();
     let requests = |view: &mut View| {
-        let pool = view.at(Millis(1), &breaker);
+        let pool = view.at(Millis(1), &breaker, &Backpressure::default());
         let counts = pool.local.iter().map(|local| local.in_flight.requests);
         counts.collect::<Vec<_>>()
     };

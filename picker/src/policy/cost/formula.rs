@@ -39,6 +39,10 @@ pub(super) struct Demand {
 
 /// The prediction for one endpoint.
 #[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(
+    not(feature = "explain"),
+    allow(dead_code, reason = "only an explanation names the parts of a cost")
+)]
 pub(super) struct Prediction {
     /// Seconds to the first token.
     pub(super) ttft: f32,
