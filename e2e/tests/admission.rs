@@ -88,7 +88,7 @@ async fn framings(gateway: &Gateway) {
     digests.sort_unstable();
     arrived.sort_unstable();
     assert_eq!(arrived, digests, "byte for byte, each once");
-    gateway.is("outcome.dispatched", 6).await;
+    gateway.is("outcome=.=dispatched", 6).await;
     gateway.at_rest().await;
 }
 
@@ -172,7 +172,7 @@ async fn clients_that_leave_give_their_place_back_at_once() {
         gateway.queued(0).await;
     }
     assert_eq!(gateway.pods[0].requests(), 1);
-    gateway.is("outcome.left", 40).await;
+    gateway.is("outcome=.=left", 40).await;
     gateway.release();
     assert_eq!(occupant.await.unwrap(), 200);
     gateway.at_rest().await;
@@ -327,25 +327,41 @@ async fn a_worker_that_crashes_holds_nobody_back() {
     .await;
     let occupant = gateway.occupy(0).await;
     let waiting: Vec<_> = (0..30)
-        .map(|number| send(&gateway, Protocol::Http1, of("critical", &format!("{number}"))))
+        .map(|number| {
+            send(
+                &gateway,
+                Protocol::Http1,
+                of("critical", &format!("{number}")),
+            )
+        })
         .collect();
     gateway.queued(30).await;
     chaos::crash_once(gateway.envoy.address()).await.unwrap();
     gateway.release();
     let mut statuses = BTreeMap::new();
     for pending in waiting {
-        *statuses.entry(pending.await.unwrap().status.as_u16()).or_insert(0) += 1;
+        *statuses
+            .entry(pending.await.unwrap().status.as_u16())
+            .or_insert(0) += 1;
     }
     let answered: Vec<u16> = statuses.keys().copied().collect();
-    assert!(answered.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
-    assert!(statuses.contains_key(&503), "somebody was in that worker: {statuses:?}");
+    assert!(
+        answered.iter().all(|status| [200, 503].contains(status)),
+        "{statuses:?}"
+    );
+    assert!(
+        statuses.contains_key(&503),
+        "somebody was in that worker: {statuses:?}"
+    );
     assert!([200, 503].contains(&occupant.await.unwrap()));
     // Of less priority than those who were lost with their worker.
     let client = gateway.client(Protocol::Http1);
     let limit = Duration::from_secs(5);
     for number in 0..20 {
         eventually("one of less priority is served", limit, || async {
-            let answer = client.send(of("sheddable", &format!("after {number}"))).await;
+            let answer = client
+                .send(of("sheddable", &format!("after {number}")))
+                .await;
             answer.is_ok_and(|answer| answer.status == 200)
         })
         .await
@@ -366,7 +382,9 @@ async fn what_waits_outlives_its_configuration() {
     })
     .unwrap();
     let mut config = base.clone();
-    let content = config.discover_filter(&files.path().join("ecds.json")).unwrap();
+    let content = config
+        .discover_filter(&files.path().join("ecds.json"))
+        .unwrap();
     files.write("ecds.json", &content).unwrap();
     gateway.envoy = Envoy::start(config, 2).await.unwrap();
     gateway.at_least("zerohop_endpoints", 1).await;
@@ -375,10 +393,16 @@ async fn what_waits_outlives_its_configuration() {
         .map(|number| send(&gateway, Protocol::Http1, chat(&format!("{number}"))))
         .collect();
     gateway.queued(20).await;
-    base.change_plugin(|plugin| plugin["report_served"] = json!(true)).unwrap();
-    files.write("ecds.json", &base.discovered("2").unwrap()).unwrap();
+    base.change_plugin(|plugin| plugin["report_served"] = json!(true))
+        .unwrap();
+    files
+        .write("ecds.json", &base.discovered("2").unwrap())
+        .unwrap();
     gateway
-        .at_least("extension_config_discovery.http_filter.zerohop.config_reload", 2)
+        .at_least(
+            "extension_config_discovery.http_filter.zerohop.config_reload",
+            2,
+        )
         .await;
     let later: Vec<_> = (0..20)
         .map(|number| send(&gateway, Protocol::Http1, chat(&format!("later {number}"))))

@@ -6,6 +6,7 @@
 
 mod admission;
 mod choice;
+mod counting;
 mod feedback;
 mod lead;
 mod models;
@@ -14,8 +15,6 @@ mod prefill;
 mod requests;
 mod shadow;
 pub mod view;
-
-use std::net::SocketAddr;
 
 use ::admission::{Admission, Backpressure, Refusal, Ticket};
 use picker::{
@@ -42,7 +41,7 @@ use crate::{
     headers::{self, HeaderMap},
     hints::{HintConfig, Hints},
     host::{Host, QueueId},
-    in_flight::{Change, Others, OwnTable},
+    in_flight::{Others, OwnTable},
     metrics::{
         AttemptEvent, Metrics, NoteEvent, RequestMetrics, ShadowMetrics, StateEvent, StreamEvent,
     },
@@ -425,88 +424,6 @@ impl Worker {
         }
     }
 
-    /// Counts a request at `endpoint`, with its prefill to be done or done already.
-    fn begin(
-        &mut self,
-        host: &dyn Host,
-        choice: &mut Choice,
-        endpoint: EndpointId,
-        prefilling: bool,
-        now: Millis,
-    ) {
-        let estimate = choice.estimate();
-        let (tokens, uncached) = (estimate.prompt_tokens, estimate.uncached_tokens);
-        self.ledger.begin(endpoint, tokens, uncached);
-        if !prefilling {
-            self.ledger.first_token(endpoint, uncached);
-        }
-        choice.count_at(Some(endpoint));
-        choice.prefill().set(prefilling.then_some(endpoint));
-        self.ledger_changed(host, endpoint.address, Change::Sent, now);
-    }
-
-    /// Takes the count of a request back, wherever it is. Returns whether it was still prefilling.
-    fn end(&mut self, host: &dyn Host, choice: &mut Choice, now: Millis) -> bool {
-        let estimate = choice.estimate();
-        let prefilling = choice.prefill().get().is_some();
-        choice.prefill().set(None);
-        let Some(counted) = choice.counted() else {
-            return prefilling;
-        };
-        choice.count_at(None);
-        let prefill_tokens = prefilling.then_some(estimate.uncached_tokens);
-        if !self
-            .ledger
-            .end(counted, estimate.prompt_tokens, prefill_tokens)
-        {
-            log::error!("a request ended that was not counted");
-        }
-        self.ledger_changed(host, counted.address, Change::Freed, now);
-        prefilling
-    }
-
-    /// A routed request's first token came, or all of them; at the first sign of it.
-    pub fn first_token(&mut self, host: &dyn Host, choice: &Choice) {
-        let Some(endpoint) = choice.prefill().get() else {
-            return;
-        };
-        choice.prefill().set(None);
-        self.ledger
-            .first_token(endpoint, choice.estimate().uncached_tokens);
-        let now = host.now();
-        self.ledger_changed(host, endpoint.address, Change::Freed, now);
-        self.freed(host, choice.pool(), now);
-    }
-
-    /// Takes the prefills for done that should be by now, of requests that do not show it.
-    fn suppose_first_tokens(&mut self, now: Millis) {
-        while let Some((tokens, prefill)) = self.predictions.pop(now) {
-            if let Some(endpoint) = prefill.get() {
-                prefill.set(None);
-                self.ledger.first_token(endpoint, tokens);
-                self.recount(endpoint.address);
-            }
-        }
-    }
-
-    fn recount(&mut self, address: SocketAddr) {
-        for pool in &mut self.pools {
-            pool.view.recount_own(address, &self.ledger);
-        }
-    }
-
-    fn ledger_changed(
-        &mut self,
-        host: &dyn Host,
-        address: SocketAddr,
-        change: Change,
-        now: Millis,
-    ) {
-        self.recount(address);
-        let alone = self.others.live().is_empty();
-        self.table.changed(host, &self.ledger, now, change, alone);
-    }
-
     /// Takes over what changed, however lately that was done before.
     fn look_again(&mut self, host: &dyn Host, index: usize, now: Millis) {
         self.others.forget_when();
@@ -590,17 +507,6 @@ impl Worker {
         status
     }
 
-    /// A routed request's answer began with an error, whatever its status was.
-    pub fn broken_off(&mut self, host: &dyn Host, choice: &Choice) {
-        let now = host.now();
-        let endpoint = choice.counted();
-        if let (Some(id), Some(pool)) = (endpoint, self.pools.get_mut(choice.pool())) {
-            pool.breaker.failure(id, now);
-            pool.refused(id, now);
-            self.metrics.attempt(host, AttemptEvent::Failure);
-        }
-    }
-
     /// Ends a routed request's count, whatever its end was, and learns from its answer, if that was
     /// complete.
     pub fn release(&mut self, host: &dyn Host, mut choice: Box<Choice>, answer: Option<Measured>) {
@@ -613,16 +519,6 @@ impl Worker {
         let now = host.now();
         self.end(host, &mut choice, now);
         self.freed(host, choice.pool(), now);
-    }
-
-    /// Notes what is believed about a prompt now, here and for the other workers.
-    fn believe(&mut self, note: &PrefixNote, index: usize) {
-        if let Some(pool) = self.pools.get_mut(index) {
-            pool.picker.dispatched_elsewhere(note);
-        }
-        if !self.others.live().is_empty() {
-            self.prefix_share.note(note);
-        }
     }
 
     /// In pair mode: whether a second filter will hold the headers of the next request.

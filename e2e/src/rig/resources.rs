@@ -74,3 +74,21 @@ pub fn follow(config: &mut EnvoyConfig) -> Result<(), RigError> {
     let service = format!("{}/eds_cluster_config/service_name", at::MODEL_SERVERS);
     config.set(&service, json!(POOL))
 }
+
+/// Objectives with their priorities, as YAML documents.
+#[must_use]
+pub fn objectives(priorities: &[(&str, i32)]) -> String {
+    let mut text = String::new();
+    for (name, priority) in priorities {
+        writeln!(
+            text,
+            "---\n\
+            apiVersion: llm-d.ai/v1alpha2\n\
+            kind: InferenceObjective\n\
+            metadata: {{name: {name}}}\n\
+            spec: {{priority: {priority}, poolRef: {{name: llama}}}}"
+        )
+        .ok();
+    }
+    text
+}

@@ -5,10 +5,14 @@
 //!   fewer tokens cached than believed  ---> corrected note --> Picker, other workers
 //! ```
 
-use picker::{Completion, Estimate};
+use picker::{Completion, Estimate, PrefixNote};
 
 use super::{Choice, Worker};
-use crate::{answer::Measured, host::Host, metrics::PrefixTokens};
+use crate::{
+    answer::Measured,
+    host::Host,
+    metrics::{AttemptEvent, PrefixTokens},
+};
 
 /// A prediction is corrected when it was wrong by more tokens than this. Engines cache whole blocks, some
 /// of them large ones, and compute at least one token of every prompt.
@@ -65,6 +69,27 @@ impl Worker {
             let cached_bytes = bytes / u64::from(prompt.max(1));
             let note = choice.note().clone().corrected(cached_bytes, block_bytes);
             self.believe(&note, choice.pool());
+        }
+    }
+
+    /// A routed request's answer began with an error, whatever its status was.
+    pub fn broken_off(&mut self, host: &dyn Host, choice: &Choice) {
+        let now = host.now();
+        let endpoint = choice.counted();
+        if let (Some(id), Some(pool)) = (endpoint, self.pools.get_mut(choice.pool())) {
+            pool.breaker.failure(id, now);
+            pool.refused(id, now);
+            self.metrics.attempt(host, AttemptEvent::Failure);
+        }
+    }
+
+    /// Notes what is believed about a prompt now, here and for the other workers.
+    pub(super) fn believe(&mut self, note: &PrefixNote, index: usize) {
+        if let Some(pool) = self.pools.get_mut(index) {
+            pool.picker.dispatched_elsewhere(note);
+        }
+        if !self.others.live().is_empty() {
+            self.prefix_share.note(note);
         }
     }
 }
