@@ -29,7 +29,13 @@ type Pending = JoinHandle<Response>;
 
 fn send(gateway: &Gateway, protocol: Protocol, spec: RequestSpec) -> Pending {
     let client = gateway.client(protocol);
-    tokio::spawn(async move { client.send(spec).await.unwrap() })
+    tokio::spawn(async move {
+        let number = String::from_utf8_lossy(&spec.body[..spec.body.len().min(90)]).into_owned();
+        client
+            .send(spec)
+            .await
+            .unwrap_or_else(|error| panic!("{number}: {error}"))
+    })
 }
 
 fn error(response: &Response) -> Value {

@@ -214,13 +214,16 @@ impl Worker {
                 continue;
             };
             let rows = board::decode(&host.shared(&pool.keys.board).value).unwrap_or_default();
-            let rows = rows
+            let others = rows
                 .iter()
                 .filter(|row| row.owner != self.table.owner() && now.since(row.beat) < EXPIRY_MS);
-            let others: u64 = rows.map(|row| u64::from(row.waiting)).sum();
+            let (requests, bytes) = others.fold((0, 0), |(requests, bytes), row| {
+                (requests + u64::from(row.waiting), bytes + row.bytes)
+            });
+            let queue = admission.queue();
             let gauges = QueueGauges {
-                requests: others + admission.queue().len() as u64,
-                bytes: admission.queue().bytes(),
+                requests: requests + queue.len() as u64,
+                bytes: bytes + queue.bytes(),
                 saturation: admission.saturation(),
             };
             self.metrics.queue(host, index, gauges);
