@@ -6,6 +6,7 @@
 
 mod admission;
 mod choice;
+mod chosen;
 mod counting;
 mod feedback;
 mod lead;
@@ -18,7 +19,7 @@ pub mod view;
 
 use ::admission::{Admission, Backpressure, Refusal, Ticket};
 use picker::{
-    Decision, Endpoint, EndpointId, Millis, Picker, PrefixNote, Reason, RequestFacts, SplitMix64,
+    Decision, Endpoint, EndpointId, Millis, Picker, Reason, RequestFacts, SplitMix64,
     breaker::Breaker, ledger::Ledger,
 };
 
@@ -29,6 +30,7 @@ pub use self::{
     models::{Fate, criticality},
 };
 use self::{
+    chosen::log_reason,
     policy::PolicyCopy,
     prefill::Predictions,
     view::{Reload, View},
@@ -37,7 +39,7 @@ use crate::{
     answer::Measured,
     body::ScanConfig,
     config::{AdmissionConfig, Config, Mode, ModelsConfig, PoolConfig},
-    explain::{self, Explanation},
+    explain,
     headers::{self, HeaderMap},
     hints::{HintConfig, Hints},
     host::{Host, QueueId},
@@ -343,53 +345,6 @@ impl Worker {
         }
     }
 
-    /// Remembers where a request goes; it is not counted yet. In shadow mode it goes elsewhere, and what is
-    /// remembered is only what was decided.
-    fn choose(
-        &mut self,
-        index: usize,
-        facts: &RequestFacts,
-        decision: &Decision,
-        first: EndpointId,
-        started: u64,
-    ) -> Choice {
-        let now = Millis(started / 1_000_000);
-        let endpoints = self.pools.get(index).map(|pool| pool.view.endpoints());
-        let endpoints = endpoints.unwrap_or_default();
-        let mut listed = decision.choices().map(|position| endpoints.get(position));
-        let chosen = listed.next().flatten();
-        let explanation = Explanation {
-            chosen: first.address,
-            runner_up: listed.next().flatten().map(|next| next.id.address),
-            reason: decision.reason(),
-            estimate: decision.estimate(),
-            signal_age_ms: chosen.and_then(|endpoint| requests::signal_age(endpoint, now)),
-        };
-        if let Some(age) = explanation.signal_age_ms {
-            self.requests.signals(index, age);
-        }
-        let note = PrefixNote::dispatched(facts, first);
-        if !self.shadow {
-            if let Some(pool) = self.pools.get_mut(index) {
-                pool.picker.dispatched(facts, first);
-            }
-            if !self.others.live().is_empty() {
-                self.prefix_share.note(&note);
-            }
-        }
-        Choice::new(index, explanation, facts, note, started)
-    }
-
-    /// Shows a decision to the access log of the effective context's request, if that is configured.
-    fn log_decision(&self, host: &dyn Host, choice: &Choice) {
-        if self.explain_log {
-            let text = choice.explanation().text();
-            if let Err(error) = host.set_property(&explain::STATE, text.as_bytes()) {
-                log::debug!("the decision is not in the access log: {error}");
-            }
-        }
-    }
-
     /// A request was counted at its first choice.
     fn chosen(&mut self, host: &dyn Host, choice: &Choice, stream: bool, now: Millis) {
         if !stream {
@@ -581,13 +536,6 @@ impl Worker {
     /// Counts an event of the agent's stream.
     pub fn stream_event(&self, host: &dyn Host, event: StreamEvent) {
         self.metrics.stream(host, event);
-    }
-}
-
-/// Shows the reason of a decision to the access log of the effective context's request.
-fn log_reason(host: &dyn Host, reason: Reason) {
-    if let Err(error) = host.set_property(&REASON, reason.as_str().as_bytes()) {
-        log::debug!("the reason is not in the access log: {error}");
     }
 }
 

@@ -25,7 +25,7 @@ struct Turn {
     micros: u64,
 }
 
-pub struct Scheduler {
+pub(crate) struct Scheduler {
     turn: Mutex<Turn>,
     places: Vec<Condvar>,
     over: AtomicBool,
@@ -35,7 +35,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    pub fn new(seed: u64, threads: usize, limit: u64, world: &Arc<Mutex<World>>) -> Self {
+    pub(crate) fn new(seed: u64, threads: usize, limit: u64, world: &Arc<Mutex<World>>) -> Self {
         let start = world.lock().unwrap().now;
         Self {
             turn: Mutex::new(Turn {
@@ -54,7 +54,7 @@ impl Scheduler {
     }
 
     /// Waits for the first turn of thread `own`.
-    pub fn enter(&self, own: usize) -> Running<'_> {
+    pub(crate) fn enter(&self, own: usize) -> Running<'_> {
         self.wait(own);
         Running {
             scheduler: self,
@@ -69,7 +69,7 @@ impl Scheduler {
     }
 
     /// Thread `own` has done one step: time goes on, and somebody is drawn to take the next.
-    pub fn step(&self, own: usize) {
+    pub(crate) fn step(&self, own: usize) {
         let mut turn = self.turn.lock().unwrap();
         turn.steps += 1;
         turn.micros += turn.random.below(STEP_US) as u64;
@@ -93,13 +93,13 @@ impl Scheduler {
         turn.current
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 }
 
 /// A thread that takes part; gives its turn away for good when it ends, however it ends.
-pub struct Running<'a> {
+pub(crate) struct Running<'a> {
     scheduler: &'a Scheduler,
     own: usize,
 }

@@ -24,34 +24,34 @@ use picker::{
 };
 
 /// A worker's table is ignored from this age on, as in the filter.
-pub const TABLE_EXPIRY_MS: u64 = 2_000;
+pub(crate) const TABLE_EXPIRY_MS: u64 = 2_000;
 /// The least time between two readings of the other tables before a request is looked at.
-pub const REFRESH_MS: u64 = 1;
+pub(crate) const REFRESH_MS: u64 = 1;
 
 /// What one worker shows the others.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
-    pub beat: Millis,
-    pub loads: BTreeMap<EndpointId, InFlight>,
+pub(crate) struct Table {
+    pub(crate) beat: Millis,
+    pub(crate) loads: BTreeMap<EndpointId, InFlight>,
 }
 
 /// What all workers share.
 #[derive(Debug, Default)]
-pub struct World {
-    pub now: Millis,
-    pub endpoints: Vec<Endpoint>,
-    pub values: HashMap<Shared, (Vec<u8>, u32)>,
+pub(crate) struct World {
+    pub(crate) now: Millis,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) values: HashMap<Shared, (Vec<u8>, u32)>,
     /// By owner.
-    pub tables: BTreeMap<u64, Table>,
+    pub(crate) tables: BTreeMap<u64, Table>,
     /// Wake-ups that were not delivered yet, by queue.
-    pub wakes: BTreeMap<u32, u32>,
+    pub(crate) wakes: BTreeMap<u32, u32>,
     /// A fault that is put in to see the tests fail.
-    pub fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 /// What is broken on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Fault {
+pub(crate) enum Fault {
     #[default]
     None,
     /// Wake-ups vanish.
@@ -63,7 +63,7 @@ pub enum Fault {
 }
 
 impl World {
-    pub fn new(endpoints: usize) -> Arc<Mutex<Self>> {
+    pub(crate) fn new(endpoints: usize) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             endpoints: (0..endpoints).map(endpoint).collect(),
             now: Millis(1_000_000),
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Requests without a first token at an endpoint, by the tables that count.
-    pub fn waiting_at(&self, endpoint: EndpointId) -> u32 {
+    pub(crate) fn waiting_at(&self, endpoint: EndpointId) -> u32 {
         let tables = self.tables.values();
         let live = tables.filter(|table| self.now.since(table.beat) < TABLE_EXPIRY_MS);
         live.filter_map(|table| table.loads.get(&endpoint))
@@ -81,7 +81,7 @@ impl World {
     }
 }
 
-pub fn id(index: usize) -> EndpointId {
+pub(crate) fn id(index: usize) -> EndpointId {
     EndpointId {
         address: SocketAddr::from(([10, 0, 0, index as u8 + 1], 8000)),
         generation: 1,
@@ -94,13 +94,13 @@ fn endpoint(index: usize) -> Endpoint {
 
 /// A request that may go to some endpoints only; to all when `only` is empty.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Held {
-    pub number: u64,
-    pub facts: RequestFacts,
+pub(crate) struct Held {
+    pub(crate) number: u64,
+    pub(crate) facts: RequestFacts,
 }
 
 impl Held {
-    pub fn new(number: u64, prompt_tokens: u64) -> Self {
+    pub(crate) fn new(number: u64, prompt_tokens: u64) -> Self {
         Self {
             number,
             facts: RequestFacts {
@@ -110,7 +110,7 @@ impl Held {
         }
     }
 
-    pub fn only(mut self, endpoints: &[usize]) -> Self {
+    pub(crate) fn only(mut self, endpoints: &[usize]) -> Self {
         let entry = |index: &usize| SubsetEntry {
             ip: id(*index).address.ip(),
             port: None,
@@ -123,7 +123,7 @@ impl Held {
 /// Chooses the emptiest endpoint by the default limits: one that has room, if any has. Predicts a TTFT of
 /// 50 ms for each request that waits there.
 #[derive(Debug)]
-pub struct Emptiest;
+pub(crate) struct Emptiest;
 
 impl Policy for Emptiest {
     fn decide(&mut self, round: &Round<'_>, entropy: &mut dyn Entropy) -> Decision {
@@ -147,13 +147,13 @@ impl Policy for Emptiest {
 }
 
 /// Called before every look at what is shared.
-pub type Pause = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type Pause = Arc<dyn Fn() + Send + Sync>;
 
 /// One worker's site.
-pub struct Worker {
-    pub world: Arc<Mutex<World>>,
-    pub owner: u64,
-    pub ledger: Ledger,
+pub(crate) struct Worker {
+    pub(crate) world: Arc<Mutex<World>>,
+    pub(crate) owner: u64,
+    pub(crate) ledger: Ledger,
     picker: Picker,
     entropy: SplitMix64,
     endpoints: Vec<Endpoint>,
@@ -165,7 +165,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn new(world: &Arc<Mutex<World>>, owner: u64) -> Self {
+    pub(crate) fn new(world: &Arc<Mutex<World>>, owner: u64) -> Self {
         let config = PickerConfig::default();
         Self::with_picker(
             world,
@@ -174,7 +174,7 @@ impl Worker {
         )
     }
 
-    pub fn with_picker(world: &Arc<Mutex<World>>, owner: u64, picker: Picker) -> Self {
+    pub(crate) fn with_picker(world: &Arc<Mutex<World>>, owner: u64, picker: Picker) -> Self {
         let mut worker = Self {
             world: Arc::clone(world),
             owner,
@@ -192,7 +192,7 @@ impl Worker {
         worker
     }
 
-    pub fn pausing(mut self, pause: Pause) -> Self {
+    pub(crate) fn pausing(mut self, pause: Pause) -> Self {
         self.pause = Some(pause);
         self
     }
@@ -205,13 +205,13 @@ impl Worker {
     }
 
     /// The worker's clock, which stands still during a callback.
-    pub fn tell_time(&mut self) -> Millis {
+    pub(crate) fn tell_time(&mut self) -> Millis {
         self.now = self.world.lock().unwrap().now;
         self.now
     }
 
     /// Looks around unless that was done just now, as the filter does before it picks.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         if self
             .looked_at
             .is_none_or(|at| self.now.since(at) >= REFRESH_MS)
@@ -236,13 +236,13 @@ impl Worker {
     }
 
     /// A first token came for a request of so many prompt tokens.
-    pub fn first_token(&mut self, endpoint: EndpointId, tokens: u32) {
+    pub(crate) fn first_token(&mut self, endpoint: EndpointId, tokens: u32) {
         assert!(self.ledger.first_token(endpoint, tokens));
         self.recount_one(endpoint);
     }
 
     /// A request ended.
-    pub fn ended(&mut self, endpoint: EndpointId, tokens: u32, prefilling: bool) {
+    pub(crate) fn ended(&mut self, endpoint: EndpointId, tokens: u32, prefilling: bool) {
         assert!(
             self.ledger
                 .end(endpoint, tokens, prefilling.then_some(tokens))
@@ -251,7 +251,7 @@ impl Worker {
     }
 
     /// Takes a wake-up of this worker, if there is one.
-    pub fn is_woken(&mut self) -> bool {
+    pub(crate) fn is_woken(&mut self) -> bool {
         let queue = self.owner as u32;
         self.world.lock().unwrap().wakes.remove(&queue).is_some()
     }

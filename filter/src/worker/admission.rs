@@ -14,7 +14,7 @@ use picker::{Millis, Reason};
 use pool_state::slot::board;
 
 use self::site::Surroundings;
-use super::{Choice, Routing, Worker, listed, log_reason};
+use super::{Choice, Routing, Worker, chosen::log_reason, listed};
 use crate::{
     config::AdmissionConfig,
     host::Host,
