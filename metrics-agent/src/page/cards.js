@@ -65,7 +65,7 @@ export class Policy extends Card {
       return [
         el("ul", { class: "rules" }, ...rules),
         ...(objectives.length ? [el("h4", {}, "Objectives"), el("ul", { class: "rules" }, ...objectives)] : []),
-        note(`${counted(policy.models, "model")} served; without endpoints requests ${policy.fail_open ? "are left to Envoy" : "are refused"}. Revision ${policy.revision.slice(0, 8)}.`),
+        note(`Without endpoints requests are ${policy.fail_open ? "left to Envoy" : "refused"}. Pods list ${counted(policy.models, "model")}. Revision ${policy.revision.slice(0, 8)}.`),
       ];
     });
   }
