@@ -280,8 +280,9 @@ fn tools_and_pictures_belong_to_the_prompt() {
         "{equal} of {all} blocks across tools"
     );
     let (equal, all, same_turns) = shared(&body("find", &cat), &body("find", &dog));
+    // What stands before the picture is shared; the picture itself is one hash, so nothing after it is.
     assert!(
-        equal > 8 && equal < all && !same_turns,
+        equal > 4 && equal < all && !same_turns,
         "{equal} of {all} across pictures"
     );
 
