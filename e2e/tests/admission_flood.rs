@@ -9,6 +9,7 @@
 )]
 
 mod admission {
+    #[allow(dead_code, reason = "shared with the other tests of admission, which use more of it")]
     pub(crate) mod gateway;
 }
 
@@ -67,7 +68,7 @@ async fn flood(count: usize, places: usize) {
         *statuses.entry(status).or_default() += 1;
     }
     let grown = most.saturating_sub(before) >> 10;
-    let bound = bytes as u64 * u64::from(WORKERS) >> 20;
+    let bound = (bytes as u64 * u64::from(WORKERS)) >> 20;
     println!(
         "{count} requests of 1 MiB, {bound} MiB of places: {statuses:?}, at most {grown} MiB more, \
          {:?} in all",
@@ -78,9 +79,11 @@ async fn flood(count: usize, places: usize) {
         (1..=places * WORKERS as usize).contains(&late),
         "{statuses:?}"
     );
-    // A client that still sends when it is refused may see its connection closed instead.
-    let refused = statuses.get(&429).copied().unwrap_or(0);
-    assert!(refused * 10 >= (count - late) * 8, "{statuses:?}");
+    // A client that still sends when it is refused may see its connection closed instead of its answer.
+    let known = |status: &u16| [0, 429, 504].contains(status);
+    assert!(statuses.keys().all(known), "{statuses:?}");
+    assert!(statuses.contains_key(&429), "{statuses:?}");
+    gateway.at_least("outcome=.=queue_full", (count - late) as u64).await;
     assert_eq!(gateway.pods[0].requests(), 1, "the pod saw nothing of it");
     // What is read before a request is decided, connection buffers and the allocator's own come on top.
     assert!(grown < 2 * bound + 200, "{grown} MiB");

@@ -92,8 +92,12 @@ impl Worker {
                 self.routing(host, index, held.facts(), &decision, started)
             }
         };
-        let ended = host.monotonic_nanos();
-        self.metrics.pick_took(host, ended.saturating_sub(started));
+        let took = host.monotonic_nanos().saturating_sub(started);
+        self.metrics.pick_took(host, took);
+        if !matches!(routing, Routing::Held(_)) {
+            self.requests
+                .decided(took, matches!(routing, Routing::To { .. }));
+        }
         routing
     }
 
