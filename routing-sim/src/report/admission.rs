@@ -21,6 +21,7 @@ use std::{
     thread,
 };
 
+use admission::AdmissionConfig;
 pub use system::System;
 
 use super::{
@@ -124,6 +125,8 @@ pub struct Bench {
     pub seconds: Seconds,
     /// Workers of the gateway.
     pub workers: u32,
+    /// How zerohop admits.
+    pub rules: AdmissionConfig,
     /// Runs at the same time.
     pub threads: usize,
 }
@@ -148,7 +151,7 @@ impl Bench {
             )
         };
         let mut scenario = experiment.scenario(seed, self.seconds);
-        scenario.admission = system.admission();
+        scenario.admission = system.admission(self.rules);
         let mut requests = workload.requests(seed, experiment.requests_per_second());
         Row::of(&simulate(&scenario, requests.as_mut()))
     }

@@ -2,6 +2,7 @@
 
 use std::{fs, path::PathBuf, process::ExitCode, thread};
 
+use admission::RawAdmissionConfig;
 use clap::Parser;
 
 use super::{Bench, LOADS, System};
@@ -35,6 +36,12 @@ struct Arguments {
     /// Workers of the gateway
     #[arg(long, default_value_t = 2)]
     workers: u32,
+    /// How zerohop admits, as in the filter's `admission.rules`, such as '{"ttft_target_ms": 100}'
+    #[arg(long, default_value = "{}")]
+    rules: String,
+    /// Only the first so many of the systems
+    #[arg(long)]
+    first: Option<usize>,
     /// Runs at the same time; as many as cores unless given
     #[arg(long)]
     threads: Option<usize>,
@@ -76,8 +83,16 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         ([], false) => LOADS.to_vec(),
         (loads, _) => loads.to_vec(),
     };
+    let raw: RawAdmissionConfig =
+        serde_json::from_str(&arguments.rules).map_err(|error| format!("--rules: {error}"))?;
+    let mut mistakes = Vec::new();
+    let rules = raw.check("--rules", &mut mistakes);
     let bench = Bench {
-        systems: System::ALL.to_vec(),
+        rules: rules.ok_or_else(|| mistakes.join("; "))?,
+        systems: System::ALL
+            .into_iter()
+            .take(arguments.first.unwrap_or(usize::MAX))
+            .collect(),
         loads,
         seeds: if arguments.quick {
             first.collect()

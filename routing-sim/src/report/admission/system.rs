@@ -51,9 +51,9 @@ impl System {
         })
     }
 
-    pub(super) fn admission(self) -> AdmissionUnderTest {
+    pub(super) const fn admission(self, rules: AdmissionConfig) -> AdmissionUnderTest {
         match self {
-            Self::Ours => AdmissionUnderTest::Ours(AdmissionConfig::default()),
+            Self::Ours => AdmissionUnderTest::Ours(rules),
             Self::CostWithRule | Self::Blend => AdmissionUnderTest::Reference,
             Self::CostAlone | Self::Tree => AdmissionUnderTest::Off,
         }
