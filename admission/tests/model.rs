@@ -192,7 +192,7 @@ impl Actor {
         self.site.refresh();
         self.note_held(number, priority, now);
         match self.admission.arrive(&mut self.site, now, &arrival, held) {
-            Arrived::Go(dispatch) => self.goes(dispatch, priority, now),
+            Arrived::Go(dispatch) => self.goes(&dispatch, priority, now),
             Arrived::Held(ticket) => {
                 self.held.insert(number, ticket);
             }
@@ -219,14 +219,14 @@ impl Actor {
                     let known = self.truth.lock().unwrap();
                     let priority = known.held[&(self.index, dispatch.held.number)].0;
                     drop(known);
-                    self.goes(dispatch, priority, began);
+                    self.goes(&dispatch, priority, began);
                 }
                 Effect::Refuse { held, .. } => self.over(held.number),
             }
         }
     }
 
-    fn goes(&mut self, dispatch: Dispatch<Held>, priority: i32, began: Millis) {
+    fn goes(&mut self, dispatch: &Dispatch<Held>, priority: i32, began: Millis) {
         let number = dispatch.held.number;
         self.held.remove(&number);
         let mut truth = self.truth.lock().unwrap();

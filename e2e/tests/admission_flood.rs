@@ -9,7 +9,10 @@
 )]
 
 mod admission {
-    #[allow(dead_code, reason = "shared with the other tests of admission, which use more of it")]
+    #[allow(
+        dead_code,
+        reason = "shared with the other tests of admission, which use more of it"
+    )]
     pub(crate) mod gateway;
 }
 
@@ -83,7 +86,9 @@ async fn flood(count: usize, places: usize) {
     let known = |status: &u16| [0, 429, 504].contains(status);
     assert!(statuses.keys().all(known), "{statuses:?}");
     assert!(statuses.contains_key(&429), "{statuses:?}");
-    gateway.at_least("outcome=.=queue_full", (count - late) as u64).await;
+    gateway
+        .at_least("outcome=.=queue_full", (count - late) as u64)
+        .await;
     assert_eq!(gateway.pods[0].requests(), 1, "the pod saw nothing of it");
     // What is read before a request is decided, connection buffers and the allocator's own come on top.
     assert!(grown < 2 * bound + 200, "{grown} MiB");

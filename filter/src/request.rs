@@ -168,7 +168,8 @@ impl Request {
                 facts.priority = priority.unwrap_or_default();
                 let mode = self.worker.borrow().mode();
                 let ask = ask.and_then(|ask| ask.unread(why, mode));
-                self.route(host, pool, facts, Watch::default(), ask, 0, end_of_stream)
+                let ask = ask.map(|ask| (ask, 0));
+                self.route(host, pool, facts, Watch::default(), ask, end_of_stream)
             }
             Body::Scan { content_length } => {
                 let worker = self.worker.borrow();
@@ -366,7 +367,8 @@ impl Request {
         match scan.pool {
             Some(pool) => {
                 let (ask, come) = (scan.ask, scan.read);
-                self.route(host, pool, facts, watch, ask, come, end_of_stream)
+                let ask = ask.map(|ask| (ask, come));
+                self.route(host, pool, facts, watch, ask, end_of_stream)
             }
             None => {
                 self.send_on(host, None, end_of_stream);
@@ -389,22 +391,21 @@ impl Request {
         }
     }
 
-    /// Finds an endpoint for a request of which `come` bytes have come. `ended` says that the running
-    /// callback is the stream's last.
+    /// Finds an endpoint for a request. `ask` says what it asks of admission, and how many bytes of it
+    /// have come; `ended` that the running callback is the stream's last.
     fn route(
         &mut self,
         host: &dyn Host,
         pool: usize,
         facts: RequestFacts,
         watch: Watch,
-        ask: Option<Ask>,
-        come: usize,
+        ask: Option<(Ask, usize)>,
         ended: bool,
     ) -> Flow {
         let is_strict = facts.subset.is_some();
         let routing = match ask {
             None => self.worker.borrow_mut().route(host, pool, &facts),
-            Some(ask) => match self.arrive(host, pool, facts, watch, ask, come) {
+            Some((ask, come)) => match self.arrive(host, pool, facts, watch, ask, come) {
                 Some(routing) => routing,
                 None => return self.held_flow(),
             },

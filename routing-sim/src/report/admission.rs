@@ -42,6 +42,9 @@ const GOODPUT_GOAL: f64 = 1.08;
 /// Critical p90 TTFT should be at most this share of the reference's.
 const TTFT_GOAL: f64 = 0.15;
 
+/// What a panel shows of a row.
+type Shown = fn(&Row) -> f64;
+
 /// What came of one system at one load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Row {
@@ -310,10 +313,10 @@ impl Report {
             panel_size: (330.0, 220.0),
             panels,
         };
-        let (all, critical): (fn(&Row) -> f64, fn(&Row) -> f64) =
-            (|row| row.goodput, |row| row.critical_goodput);
-        let (important, rest): (fn(&Row) -> f64, fn(&Row) -> f64) =
-            (|row| row.critical_ttft_p90, |row| row.sheddable_ttft_p90);
+        let all: Shown = |row| row.goodput;
+        let critical: Shown = |row| row.critical_goodput;
+        let important: Shown = |row| row.critical_ttft_p90;
+        let rest: Shown = |row| row.sheddable_ttft_p90;
         [
             (
                 "admission-goodput",
