@@ -38,7 +38,8 @@ done
 
 # The agent starts where nothing else is: no libc, no loader, no shell.
 container=$("${buildah[@]}" from zerohop/agent)
-said=$("${buildah[@]}" run --isolation chroot "$container" -- /zerohop-agent --version)
+said=$("${buildah[@]}" run --isolation chroot "$container" -- /zerohop-agent --version) ||
+    fail "the agent does not start alone: is it linked statically (make static-agent)?"
 case $said in
 zerohop-agent\ *) ;;
 *) fail "the agent said: $said" ;;
