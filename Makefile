@@ -20,7 +20,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
-	test-vllm test-kubernetes test-page test-observability bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
+	test-vllm test-kubernetes test-admission test-page test-observability bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
 	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-admission clean
 
 help: ## List what can be done
@@ -90,6 +90,11 @@ test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches
 	vllm/setup.sh
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --test vllm -- --ignored --test-threads=1
+
+test-admission: wasm ## Admission under load on real Envoy: overload, two tenants, floods (two of them fail yet)
+	$(CARGO) build --locked -p metrics-agent
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --no-fail-fast --test admission_load --test admission_flood -- --ignored --test-threads=1
 
 test-kubernetes: wasm ## Run the Kubernetes source and deploy/ against a real API server (builds it, needs Go)
 	scripts/get-kubernetes.sh
