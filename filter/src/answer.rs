@@ -102,11 +102,10 @@ impl Answer {
         self.bytes
     }
 
-    /// From the decision to the first chunk of a stream that was accepted, in nanoseconds.
+    /// When the first chunk of a stream that was accepted passed, nanoseconds on the host's clock.
     #[must_use]
-    pub fn first_token_nanos(&self) -> Option<u64> {
-        let first = self.first.filter(|_| self.accepted)?;
-        Some(first.saturating_sub(self.sent))
+    pub fn first_token_at(&self) -> Option<u64> {
+        self.first.filter(|_| self.accepted)
     }
 
     /// Whether it comes as a stream of events.

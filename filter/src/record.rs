@@ -37,7 +37,9 @@ impl Record {
             refused: self.refused,
             request_bytes: self.bytes,
             response_bytes: answer.map_or(0, Answer::bytes),
-            first_token_nanos: answer.and_then(Answer::first_token_nanos),
+            first_token_nanos: answer
+                .and_then(Answer::first_token_at)
+                .map(|at| at.saturating_sub(self.arrived)),
             measured,
         }
     }

@@ -405,10 +405,7 @@ impl Request {
         let is_strict = facts.subset.is_some();
         let routing = match ask {
             None => self.worker.borrow_mut().route(host, pool, &facts),
-            Some((ask, come)) => match self.arrive(host, pool, facts, watch, ask, come) {
-                Some(routing) => routing,
-                None => return self.held_flow(),
-            },
+            Some((ask, come)) => self.arrive(host, pool, facts, watch, ask, come),
         };
         match routing {
             Routing::Refused(refusal) => self.turn_away(host, refusal),

@@ -107,7 +107,7 @@ pub struct Ended<'a> {
     pub request_bytes: u64,
     /// The length of its answer.
     pub response_bytes: u64,
-    /// From the decision to the first chunk of a stream, in nanoseconds.
+    /// From its headers to the first chunk of a stream, in nanoseconds: what it waited for room is in it.
     pub first_token_nanos: Option<u64>,
     /// What a complete answer showed.
     pub measured: Option<&'a Measured>,

@@ -70,7 +70,7 @@ pub(super) struct Waiting {
 }
 
 impl Request {
-    /// Asks for room for a request of which `come` bytes have come.
+    /// Asks for room for a request of which `come` bytes have come; one that is held is noted as such.
     pub(super) fn arrive(
         &mut self,
         host: &dyn Host,
@@ -79,7 +79,7 @@ impl Request {
         watch: Watch,
         ask: Ask,
         come: usize,
-    ) -> Option<Routing> {
+    ) -> Routing {
         let come = come as u64;
         let partner = self.pairing.as_ref().map(super::Pairing::future_partner);
         let held = Held::new(facts, self.context, partner);
@@ -87,21 +87,21 @@ impl Request {
             demand: ask.demand,
             bytes: ask.bytes(come).unwrap_or(u64::MAX),
         };
-        let mut worker = self.worker.borrow_mut();
-        match worker.arrive(host, pool, held.clone(), asked) {
-            Routing::Held(ticket) => {
-                self.phase = Phase::Held(Box::new(Waiting {
-                    held,
-                    ask,
-                    pool,
-                    ticket,
-                    watch,
-                    come,
-                }));
-                None
-            }
-            routing => Some(routing),
+        let routing = self
+            .worker
+            .borrow_mut()
+            .arrive(host, pool, held.clone(), asked);
+        if let Routing::Held(ticket) = routing {
+            self.phase = Phase::Held(Box::new(Waiting {
+                held,
+                ask,
+                pool,
+                ticket,
+                watch,
+                come,
+            }));
         }
+        routing
     }
 
     /// What the host does with a request that waits.
