@@ -157,12 +157,7 @@ impl Bench {
         let (address, admin) = (self.filter.address(), self.filter.admin());
         eventually("the filter picks by signals", limit, || async {
             wire::closed_loop(address, 4, 16, &requests).await.ok();
-            let picks = admin.stats("zerohop_picks_total").await.unwrap_or_default();
-            let by_signals =
-                |name: &str| name.contains("prefix_hit") || name.contains("least_cost");
-            picks
-                .iter()
-                .any(|(name, count)| by_signals(name) && *count > 0)
+            admin.picked_by_signals().await
         })
         .await
         .map(|_| ())

@@ -91,10 +91,7 @@ pub async fn run(rounds: usize) -> Result<Vec<Figure>, RigError> {
         let id = format!("policy.rewrite_us.{}", case.id);
         figures.push(Figure::new(id, added, "us", Some(case.goal)));
     }
-    let rewritten = rewrite
-        .admin()
-        .stats("models_total.event.rewritten")
-        .await?;
+    let rewritten = rewrite.admin().stats("event=.=rewritten").await?;
     let expected: usize = CASES.iter().map(|case| case.requests * rounds).sum();
     if rewritten.values().sum::<u64>() < expected as u64 {
         let problem = format!("only {rewritten:?} of {expected} requests were rewritten");

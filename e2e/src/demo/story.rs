@@ -98,12 +98,7 @@ impl Stage {
                     .send(RequestSpec::chat("tiny", "Hello.", false))
                     .await
                     .ok();
-                let picks = admin.stats("zerohop_picks_total").await.unwrap_or_default();
-                let by_signals =
-                    |name: &str| name.ends_with("least_cost") || name.ends_with("prefix_hit");
-                picks
-                    .iter()
-                    .any(|(name, count)| by_signals(name) && *count > 0)
+                admin.picked_by_signals().await
             },
         )
         .await

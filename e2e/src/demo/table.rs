@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{fleet::Fleet, observe::Seen};
-use crate::rig::{LoadReport, Response};
+use crate::rig::{LoadReport, Response, label_of};
 
 /// Prints one line per pod.
 pub(super) fn pods(fleet: &Fleet, report: &LoadReport, seen: &BTreeMap<SocketAddr, Seen>) {
@@ -54,7 +54,7 @@ pub(super) fn reasons(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u
     let counts: Vec<(&str, u64)> = after
         .iter()
         .filter_map(|(name, count)| {
-            let reason = name.rsplit_once(".reason.")?.1;
+            let reason = label_of(name, "reason")?;
             let count = count - before.get(name).copied().unwrap_or(0);
             (count > 0).then_some((reason, count))
         })

@@ -6,6 +6,18 @@ use super::{error::RigError, raw};
 
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// The reasons of decisions that rest on signals.
+const BY_SIGNALS: [&str; 4] = ["least_cost", "best_score", "prefix_hit", "lora_affinity"];
+
+/// The value of a label of one of our metrics: labels stand in the names of Envoy's stats.
+#[must_use]
+pub fn label_of<'a>(name: &'a str, label: &str) -> Option<&'a str> {
+    name.split(";.;").find_map(|part| {
+        let (key, value) = part.split_once("=.=")?;
+        (key.rsplit('.').next() == Some(label)).then_some(value)
+    })
+}
+
 /// Reads one Envoy's admin interface.
 #[derive(Debug, Clone, Copy)]
 pub struct Admin(pub SocketAddr);
@@ -52,6 +64,13 @@ impl Admin {
     /// When Envoy does not answer.
     pub async fn stat(&self, name: &str) -> Result<u64, RigError> {
         Ok(self.stats(name).await?.get(name).copied().unwrap_or(0))
+    }
+
+    /// Whether the filter has decided anything by an agent's signals yet.
+    pub async fn picked_by_signals(&self) -> bool {
+        let picks = self.stats("zerohop_picks_total").await.unwrap_or_default();
+        let mut picks = picks.iter().filter(|(_, count)| **count > 0);
+        picks.any(|(name, _)| label_of(name, "reason").is_some_and(|why| BY_SIGNALS.contains(&why)))
     }
 
     async fn ask(&self, method: &str, path: &str) -> Result<String, RigError> {

@@ -31,7 +31,7 @@ mod setup;
 pub mod simulated;
 pub mod vllm;
 
-pub use admin::Admin;
+pub use admin::{Admin, label_of};
 pub use agent::{Agent, AgentConfig};
 pub use client::{Client, Load, LoadReport, Protocol, RequestSpec, Response};
 pub use config::EnvoyConfig;

@@ -157,8 +157,7 @@ pub async fn informed(envoy: &Envoy, client: &Client) -> Result<(), RigError> {
                 let probe = RequestSpec::completion("tiny", "are you there?");
                 client.send(probe).await.ok();
             }
-            let stats = admin.stats("zerohop").await.unwrap_or_default();
-            picked_by_signals(&stats)
+            admin.picked_by_signals().await
         },
     )
     .await
@@ -186,14 +185,4 @@ pub fn discovering_config(agent: SocketAddr) -> Result<EnvoyConfig, RigError> {
     config.wasm(&artifacts::filter_wasm()?)?;
     config.show_upstream()?;
     Ok(config)
-}
-
-fn picked_by_signals(stats: &BTreeMap<String, u64>) -> bool {
-    ["least_cost", "best_score", "prefix_hit", "lora_affinity"]
-        .iter()
-        .any(|reason| {
-            stats
-                .iter()
-                .any(|(name, count)| name.contains(reason) && *count > 0)
-        })
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use e2e::rig::{
     Agent, AgentConfig, Client, Envoy, Load, LoadReport, Protocol, RequestSpec, Rig, agent,
-    base_config, eventually, vllm::Replica,
+    base_config, eventually, label_of, vllm::Replica,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -148,7 +148,9 @@ impl Stage {
     pub(super) async fn picked_for(&self, reason: &str) -> u64 {
         let picks = self.rig.envoy.admin().stats("zerohop_picks_total").await;
         let picks = picks.unwrap();
-        let of_it = picks.iter().filter(|(name, _)| name.ends_with(reason));
+        let of_it = picks
+            .iter()
+            .filter(|(name, _)| label_of(name, "reason") == Some(reason));
         of_it.map(|(_, count)| count).sum()
     }
 

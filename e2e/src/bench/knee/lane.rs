@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::pods;
 use crate::rig::{
     Agent, AgentConfig, Client, Envoy, EnvoyConfig, Protocol, RequestSpec, RigError, base_config,
-    config::at, eventually, proc,
+    config::at, eventually, label_of, proc,
 };
 
 /// Workers of each Envoy.
@@ -137,7 +137,9 @@ impl Lane {
             let probe = RequestSpec::completion("tiny", "are you there?");
             self.client.send(probe).await.ok();
             let states = admin.stats("zerohop_pool_states_total").await;
-            let taken = |(name, count): (&String, &u64)| name.ends_with("taken") && *count > 0;
+            let taken = |(name, count): (&String, &u64)| {
+                label_of(name, "result") == Some("taken") && *count > 0
+            };
             states.unwrap_or_default().iter().any(taken)
         })
         .await
