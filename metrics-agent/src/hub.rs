@@ -42,6 +42,9 @@ const REPEAT_DRAWN: Duration = Duration::from_secs(1);
 /// The least time between two publications for the sake of adapters.
 const AFTER_ADAPTERS: Duration = Duration::from_millis(50);
 
+/// How long the first policies of an agent that has started wait for the endpoints' lists of models.
+const FIRST_LISTS: Duration = Duration::from_secs(1);
+
 /// Every configured pool with its last publication; `None` while it is withheld.
 pub type Published = BTreeMap<Arc<str>, Option<Arc<Publication>>>;
 
@@ -118,6 +121,34 @@ impl Hub {
     pub fn with_api_key(mut self, api_key: ApiKey) -> Self {
         self.api_key = api_key;
         self
+    }
+
+    /// The same hub of an agent that has just started: the first policies wait for the endpoints' lists of
+    /// models, until [`Hub::end_of_start`].
+    #[must_use]
+    pub fn starting(self) -> Self {
+        self.publish_policies(|catalogue| {
+            catalogue.await_lists(true);
+            false
+        });
+        self
+    }
+
+    /// Whether the pool has a policy that is not published yet. No endpoints are told before it.
+    pub fn awaits_policy(&self, pool: &str) -> bool {
+        let catalogue = self.catalogue.lock();
+        catalogue
+            .unwrap_or_else(PoisonError::into_inner)
+            .awaits(pool)
+    }
+
+    /// Publishes after a while what still waits for lists of models: not every engine has one.
+    pub async fn end_of_start(&self) {
+        sleep(FIRST_LISTS).await;
+        self.publish_policies(|catalogue| {
+            catalogue.await_lists(false);
+            true
+        });
     }
 
     /// The same hub of an agent with this identity.

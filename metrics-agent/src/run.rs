@@ -316,7 +316,9 @@ async fn serve(
     let supervising = tokio::spawn(supervisor.run(file, updated));
     let rolling_out = tokio::spawn(Rollout::new(Arc::clone(&hub)).run());
     let announcer = Arc::clone(&hub);
-    let announcing = tokio::spawn(async move { announcer.follow_adapters().await });
+    let announcing = tokio::spawn(async move {
+        tokio::join!(announcer.follow_adapters(), announcer.end_of_start());
+    });
     let publisher = Arc::clone(&hub);
     let publishing = tokio::spawn(async move { publisher.publish_changes().await });
     let answers = Admin::new(Arc::clone(&hub), state, shutdown.clone());
@@ -370,6 +372,7 @@ fn new_hub(config: &Config) -> Hub {
         Arc::new(Telemetry::new()),
     )
     .named(agent_id)
+    .starting()
 }
 
 /// The host's name: in Kubernetes the pod's, so that replicas differ.

@@ -226,6 +226,9 @@ impl<'a> Gateway<'a> {
         let now = self.hub.clock.now();
         let latest = Arc::clone(&published.borrow_and_update());
         for (name, standing) in &mut self.pools {
+            if matches!(standing, Standing::Waiting) && self.hub.awaits_policy(name) {
+                continue;
+            }
             if let Some((kind, message)) = step(&self.id, name, standing, latest.get(name), now) {
                 self.hub.telemetry.sent(kind, message.len());
                 return Some(message);

@@ -43,9 +43,34 @@ pub struct Catalogue {
     /// Equal lists are one, because the endpoints of a pool mostly serve the same.
     models: HashMap<TargetId, Arc<ModelList>>,
     published: Arc<Policies>,
+    /// Whether the first policy of a pool waits until one of its endpoints has said what it serves.
+    awaits_lists: bool,
 }
 
 impl Catalogue {
+    /// From now on, or no longer, the first policy of a pool waits for a list of models: after a restart
+    /// gateways keep what they have meanwhile, in place of a policy that knows less.
+    pub fn await_lists(&mut self, awaits: bool) {
+        self.awaits_lists = awaits;
+    }
+
+    /// Whether the first policy of a pool still waits.
+    #[must_use]
+    pub fn awaits(&self, pool: &str) -> bool {
+        self.awaits_lists
+            && self.policies.contains_key(pool)
+            && !self.published.contains_key(pool)
+            && self.is_silent(pool)
+    }
+
+    /// Whether it is not known yet who is in a pool, or nobody there has said what it serves.
+    fn is_silent(&self, pool: &str) -> bool {
+        self.members.get(pool).is_none_or(|members| {
+            let listed = members.iter().any(|one| self.models.contains_key(one));
+            !members.is_empty() && !listed
+        })
+    }
+
     /// Replaces what the resources say.
     pub fn set_policies<'a>(&mut self, policies: impl Iterator<Item = &'a Policy>) {
         let named = |policy: &Policy| (Arc::from(policy.parts().pool.as_str()), policy.clone());
@@ -92,6 +117,9 @@ impl Catalogue {
         let mut policies = Policies::new();
         for (pool, policy) in &self.policies {
             let held = self.published.get(pool);
+            if self.awaits(pool) {
+                continue;
+            }
             if !board.is_settled(pool) {
                 // What is ready is not known yet, after a restart: gateways keep what they have.
                 policies.extend(held.map(|held| (Arc::clone(pool), Arc::clone(held))));

@@ -238,6 +238,36 @@ fn a_policy_names_what_its_endpoints_list() {
 }
 
 #[test]
+fn the_first_policy_of_an_agent_that_starts_waits_for_a_list_of_models() {
+    let board = crate::adapters::Board::default();
+    let mut catalogue = Catalogue::default();
+    catalogue.await_lists(true);
+    catalogue.set_policies([policy("public")].iter());
+    assert!(catalogue.publish(&board).is_none(), "nobody is known");
+    catalogue.set_membership(&membership(&[1, 2]));
+    assert!(catalogue.publish(&board).is_none(), "nobody said anything");
+    assert!(catalogue.set_models(TargetId(2), &list(&[("base", None)])));
+    let published = catalogue.publish(&board).unwrap();
+    assert!(listed(&published).contains_key("base"));
+
+    // Endpoints that have no list: the end of the start.
+    let mut catalogue = Catalogue::default();
+    catalogue.await_lists(true);
+    catalogue.set_policies([policy("public")].iter());
+    catalogue.set_membership(&membership(&[1]));
+    assert!(catalogue.publish(&board).is_none());
+    catalogue.await_lists(false);
+    assert_eq!(catalogue.publish(&board).unwrap().len(), 1);
+
+    // Nobody to wait for.
+    let mut catalogue = Catalogue::default();
+    catalogue.await_lists(true);
+    catalogue.set_policies([policy("public")].iter());
+    catalogue.set_membership(&membership(&[]));
+    assert_eq!(catalogue.publish(&board).unwrap().len(), 1);
+}
+
+#[test]
 fn an_adapter_is_drawn_only_when_it_is_ready() {
     use crate::config::{Adapter, PoolAdapters};
     let board = crate::adapters::Board::default();

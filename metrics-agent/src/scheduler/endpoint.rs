@@ -30,6 +30,10 @@ const FIRST_WITHIN: Duration = Duration::from_millis(100);
 /// A scrape that takes longer gives up its place in the lane: it waits for its server and costs
 /// nothing meanwhile.
 const AT_WORK: Duration = Duration::from_millis(100);
+/// So many scrapes follow each other at the full pace whoever follows the agent: a list of models is taken
+/// over by the scrape after the one that asked for it, and a gateway that comes back to an agent just
+/// started must not get a policy without the models first.
+const FIRST_SCRAPES: u32 = 3;
 /// A tenth more or less than the interval, so that targets do not fall into step.
 const JITTER: f64 = 0.1;
 
@@ -41,6 +45,8 @@ pub(super) struct Task {
     notices: Arc<Notices>,
     told: Told,
     models: Option<Asking>,
+    /// Scrapes so far, up to [`FIRST_SCRAPES`].
+    scrapes: u32,
     entropy: SplitMix64,
     counters: ScrapeCounters,
 }
@@ -62,6 +68,7 @@ impl Task {
             notices,
             told: Told::default(),
             models: None,
+            scrapes: 0,
             entropy: seeded(),
             counters,
         }
@@ -100,7 +107,7 @@ impl Task {
     fn interval(&self, followers: &watch::Receiver<usize>) -> Duration {
         let shared = self.shared.load();
         match *followers.borrow() {
-            0 => shared.settings.standby_interval,
+            0 if self.scrapes >= FIRST_SCRAPES => shared.settings.standby_interval,
             _ => shared.settings.interval,
         }
     }
@@ -126,6 +133,7 @@ impl Task {
         judge: &mut Judge,
         slow: bool,
     ) -> bool {
+        self.scrapes = (self.scrapes + 1).min(FIRST_SCRAPES);
         let shared = self.shared.load_full();
         let permit = shared.lanes.enter(slow).await;
         let started = Instant::now();
