@@ -19,7 +19,7 @@ NODE = $(shell command -v node || echo .tools/node/bin/node)
 export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-e2e lint fmt demo demo-vllm \
+.PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-pick test-e2e lint fmt demo demo-vllm \
 	test-vllm test-kubernetes test-admission test-page test-observability bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
 	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-admission clean
 
@@ -54,13 +54,16 @@ static-agent: ## Build the agent so that it needs nothing else (musl)
 images: wasm static-agent ## Build both images into target/images and check them (needs buildah)
 	scripts/build-images.sh $(TARGET_DIR)/$(MUSL)/release/zerohop-agent $(WASM)
 
-test: test-unit test-wasm test-e2e ## Run every test
+test: test-unit test-wasm test-pick test-e2e ## Run every test
 
 test-unit: ## Run the tests that need no Envoy
 	$(CARGO) test --locked --workspace --exclude e2e --features metrics-agent/kubernetes
 
 test-wasm: ## Run the pure crates' tests in V8
 	scripts/test-wasm.sh
+
+test-pick: ## Refuse a pick of more instructions than its budget (needs valgrind, else says so)
+	scripts/bench-pick.sh gate
 
 # The chaos build first: both end in the same file, and the last one is what ships.
 test-e2e: ## Run the tests on real Envoy

@@ -83,6 +83,8 @@ mod tests {
     #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
+    use std::cell::Cell;
+
     use super::*;
     use crate::entropy::{Entropy, SplitMix64};
 
@@ -101,6 +103,28 @@ mod tests {
             }
         }
         tables
+    }
+
+    /// What a pick costs in a large pool is looks into tables: a first one for everybody, and for
+    /// who holds the beginning two at each halving.
+    #[test]
+    fn nobody_is_looked_at_more_often_than_the_halvings_need() {
+        let mut entropy = SplitMix64::new(5);
+        let prompt: Vec<u64> = (0..64).map(|_| entropy.next_u64()).collect();
+        let mut holding = TagTable::with_capacity(64);
+        for block in prompt[..7].iter().rev() {
+            holding.touch(*block);
+        }
+        let tables = [TagTable::default(), holding];
+        let looks = Cell::new(0);
+        let table_of = |slot| {
+            looks.set(looks.get() + 1);
+            tables.get(usize::from(slot < 10))
+        };
+        let mut holders = Holders::default();
+        holders.find(&prompt, 0..1_000, table_of);
+        assert!(holders.iter().eq((0..10).map(|slot| (slot, 7))));
+        assert!(looks.get() <= 2 * 1_000 + 2 * 6 * 10, "{looks:?}");
     }
 
     #[test]
