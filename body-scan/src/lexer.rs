@@ -1,6 +1,7 @@
 //! The grammar of `json.loads`, resumable at any byte.
 
 use super::{
+    frames::{Frames, Standing},
     grammar::{Literal, Number, integer_run},
     nesting::{Container, Nesting},
     run::{RawSpan, plain_run, raw_span},
@@ -42,6 +43,9 @@ pub(super) trait Events {
     fn budget(&self) -> usize;
     /// Whether nothing more need be read.
     fn is_enough(&self) -> bool;
+    /// What counts while the present string is read, if of a document of this shape nothing but the
+    /// length of such strings is still to be learned here.
+    fn standing(&self, shape: u64) -> Option<Standing>;
 }
 
 /// Why the lexer reads no further.
@@ -103,6 +107,7 @@ pub(super) struct Lexer {
     nesting: Nesting,
     utf8: Utf8Check,
     surrogates: SurrogateJoin,
+    frames: Frames,
     read: u64,
     stop: Option<Stop>,
 }
@@ -115,6 +120,7 @@ impl Lexer {
             nesting: Nesting::default(),
             utf8: Utf8Check::default(),
             surrogates: SurrogateJoin::default(),
+            frames: Frames::default(),
             read: 0,
             stop: None,
         }
@@ -123,6 +129,11 @@ impl Lexer {
     /// How many bytes have been read.
     pub(super) const fn read(&self) -> u64 {
         self.read
+    }
+
+    /// The frames that are remembered.
+    pub(super) const fn frames(&self) -> &Frames {
+        &self.frames
     }
 
     /// Why nothing more is read, if so.
@@ -136,7 +147,8 @@ impl Lexer {
     }
 
     /// Reads the next piece, up to the byte after which nothing more is needed.
-    pub(super) fn push<E: Events>(&mut self, mut piece: &[u8], events: &mut E) {
+    pub(super) fn push<E: Events>(&mut self, whole: &[u8], events: &mut E) {
+        let mut piece = whole;
         while let (Some(first), None) = (piece.first(), self.stop) {
             let step = match self.state {
                 State::Text(role) => self.text(piece, role, events),
@@ -151,7 +163,15 @@ impl Lexer {
             };
             self.read = self.read.saturating_add(step as u64);
             piece = piece.get(step..).unwrap_or_default();
+            if self.frames.is_open() && self.state == State::Text(Role::Value) {
+                self.frames.end(whole, piece.len(), self.standing(events));
+            }
         }
+        self.frames.give_up();
+    }
+
+    fn standing<E: Events>(&self, events: &E) -> Option<Standing> {
+        events.standing(self.nesting.shape()?)
     }
 
     fn start(&mut self, first: u8, mark_read: u8) -> usize {
@@ -323,9 +343,20 @@ impl Lexer {
                 return span.len;
             }
         }
+        let step = span.len + 1;
         match window.get(span.len) {
             None => span.len,
-            Some(special) => self.special(*special, Role::Value, events, span.len + 1),
+            Some(b'"') if self.utf8.is_complete() => {
+                let behind = piece.get(step..).unwrap_or_default();
+                if let Some(standing) = self.standing(events)
+                    && let Some(frame) = self.frames.begin(behind, standing)
+                {
+                    return step + frame;
+                }
+                self.end_text(Role::Value, events, step as u64);
+                step
+            }
+            Some(special) => self.special(*special, Role::Value, events, step),
         }
     }
 

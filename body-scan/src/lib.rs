@@ -29,6 +29,7 @@
 mod canonical;
 mod collector;
 mod config;
+mod frames;
 mod grammar;
 mod learned;
 mod lexer;

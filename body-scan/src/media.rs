@@ -76,6 +76,11 @@ impl MediaReader {
         }
     }
 
+    /// How many were read to their end.
+    pub(super) const fn items(&self) -> u32 {
+        self.complete.items
+    }
+
     /// The bytes allocated.
     pub(super) fn capacity(&self) -> usize {
         self.partial.capacity()

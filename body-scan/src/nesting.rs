@@ -56,6 +56,13 @@ impl Nesting {
         })
     }
 
+    /// All open containers as one number, if there are fewer than 64 of them.
+    pub(super) fn shape(&self) -> Option<u64> {
+        let end = 1_u64.checked_shl(self.depth.into())?;
+        let [outermost, ..] = self.objects;
+        Some(end | (outermost & (end - 1)))
+    }
+
     /// Closes the innermost container, if it is of this kind.
     pub(super) fn close(&mut self, container: Container) -> bool {
         if self.innermost() != Some(container) {
@@ -96,6 +103,13 @@ mod tests {
                 }
                 prop_assert_eq!(nesting.innermost(), model.last().copied());
                 prop_assert_eq!(usize::from(nesting.depth()), model.len());
+                let shape = (model.len() < 64).then(|| {
+                    let bits = model.iter().enumerate();
+                    bits.fold(1_u64 << model.len(), |shape, (level, container)| {
+                        shape | u64::from(*container == Container::Object) << level
+                    })
+                });
+                prop_assert_eq!(nesting.shape(), shape);
             }
         }
     }

@@ -12,8 +12,8 @@ use super::{
 /// Bytes of a prompt that must have been read before its density is trusted.
 const DENSITY_SAMPLE_BYTES: u64 = 256;
 
-/// What a scan allocates at most beside the canonical prompt: key, model, salt, user and number.
-pub const SCRATCH_BYTES: usize = 2_048;
+/// What a scan allocates at most beside the canonical prompt: key, model, salt, user, number and frames.
+pub const SCRATCH_BYTES: usize = 2_560;
 
 /// Whether more of the body is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +146,12 @@ impl BodyScanner {
     /// [`SCRATCH_BYTES`].
     #[must_use]
     pub fn scratch_bytes(&self) -> usize {
-        self.collector.scratch_bytes()
+        self.collector.scratch_bytes() + self.lexer.frames().bytes()
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn frames(&self) -> &super::frames::Frames {
+        self.lexer.frames()
     }
 
     fn outcome(&self, ended: bool) -> ScanOutcome {
