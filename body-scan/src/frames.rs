@@ -59,6 +59,21 @@ struct Open {
     left: usize,
 }
 
+/// Whether `bytes` begins with `frame`, eight bytes at a time: what WebAssembly calls for slices goes byte
+/// by byte, which takes as long as reading the frame.
+#[inline]
+fn begins_with(bytes: &[u8], frame: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..frame.len()) else {
+        return false;
+    };
+    let ((words, tail), (frame_words, frame_tail)) =
+        (bytes.as_chunks::<8>(), frame.as_chunks::<8>());
+    let mut pairs = words.iter().zip(frame_words);
+    let mut ends = tail.iter().zip(frame_tail);
+    pairs.all(|(word, frame)| u64::from_le_bytes(*word) == u64::from_le_bytes(*frame))
+        && ends.all(|(byte, frame)| byte == frame)
+}
+
 /// The frames of one place in the document.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Frames {
@@ -77,7 +92,7 @@ impl Frames {
             self.at = Some(from);
             self.known.clear();
         }
-        let known = self.known.iter().find(|frame| behind.starts_with(frame));
+        let known = self.known.iter().find(|frame| begins_with(behind, frame));
         if let Some(frame) = known {
             return Some(frame.len());
         }
