@@ -3,7 +3,7 @@
 use super::{
     ModelReading, ModelSpans, ScanConfig,
     canonical::{CanonicalPrompt, Tag},
-    frames::{Standing, Tally},
+    frames::{Place, Standing, Tally},
     grammar::Literal,
     lexer::Events,
     limits::{Limit, Limits},
@@ -513,9 +513,11 @@ impl Events for Collector {
     fn standing(&self, shape: u64) -> Option<Standing> {
         let is_counted = self.sink == Sink::PromptText { counts: true };
         (is_counted && self.canonical.room() == 0).then_some(Standing {
-            shape,
-            prompt_key: self.prompt_key,
-            member_start: self.prompt_start.0,
+            place: Place {
+                shape,
+                prompt_key: self.prompt_key,
+                member_start: self.prompt_start.0,
+            },
             tally: Tally {
                 prompt_bytes: self.prompt_bytes,
                 prompts: self.prompts,

@@ -22,22 +22,19 @@ const ATTEMPTS: u8 = 32;
 /// All that decides what the bytes behind a text mean, and what they could change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
+    pub(super) place: Place,
+    pub(super) tally: Tally,
+}
+
+/// Where the same bytes mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
     /// The open containers.
     pub(super) shape: u64,
     /// The key that the text belongs to.
     pub(super) prompt_key: PromptKey,
     /// Where the value of the top-level member began, which tells it from all others.
     pub(super) member_start: u64,
-    /// What has been counted so far.
-    pub(super) tally: Tally,
-}
-
-impl Standing {
-    /// Whether the same bytes mean the same from here.
-    fn is_like(&self, other: &Self) -> bool {
-        (self.shape, self.prompt_key, self.member_start)
-            == (other.shape, other.prompt_key, other.member_start)
-    }
 }
 
 /// What a frame must leave as it was.
@@ -54,7 +51,7 @@ pub(super) struct Tally {
 /// A frame that is being read.
 #[derive(Debug, Clone)]
 struct Open {
-    from: Standing,
+    tally: Tally,
     /// How much of the piece is left at its beginning.
     left: usize,
 }
@@ -77,8 +74,8 @@ fn begins_with(bytes: &[u8], frame: &[u8]) -> bool {
 /// The frames of one place in the document.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Frames {
-    /// What all of them were read from.
-    at: Option<Standing>,
+    /// Where all of them begin and end.
+    place: Option<Place>,
     known: Vec<Box<[u8]>>,
     open: Option<Open>,
     attempts: u8,
@@ -88,8 +85,8 @@ impl Frames {
     /// A counted text ended, and `behind` is what is left of the piece. Returns the length of the frame
     /// that follows, if it is known: then the next text may be read at once.
     pub(super) fn begin(&mut self, behind: &[u8], from: Standing) -> Option<usize> {
-        if !self.at.is_some_and(|at| at.is_like(&from)) {
-            self.at = Some(from);
+        if self.place != Some(from.place) {
+            self.place = Some(from.place);
             self.known.clear();
         }
         let known = self.known.iter().find(|frame| begins_with(behind, frame));
@@ -99,7 +96,7 @@ impl Frames {
         if self.attempts < ATTEMPTS && self.known.len() < FRAMES {
             self.attempts += 1;
             self.open = Some(Open {
-                from,
+                tally: from.tally,
                 left: behind.len(),
             });
         }
@@ -120,7 +117,8 @@ impl Frames {
         let end = whole.len().saturating_sub(left);
         let start = whole.len().saturating_sub(open.left);
         let frame = whole.get(start..end).unwrap_or_default();
-        if to == open.from && (1..=FRAME_BYTES).contains(&frame.len()) {
+        let is_back = (self.place, open.tally) == (Some(to.place), to.tally);
+        if is_back && (1..=FRAME_BYTES).contains(&frame.len()) {
             self.known.push(frame.into());
         }
     }
@@ -171,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_frames_of_a_chat_are_remembered_and_those_that_count_something_are_not() {
-        let chat = |message: &str| format!("{{\"messages\":[{}]}}", vec![message; 9].join(","));
+        let chat = |message: &str| format!("{{\"messages\":[{}]}}", [message; 9].join(","));
         let turn = r#"{"role":"user","content":"some text"}"#;
         assert_eq!(frames(chat(turn).as_bytes()), 1);
         let named = r#"{"role":"user","name":"Ann","content":"some text"}"#;
@@ -187,7 +185,7 @@ mod tests {
         assert_eq!(frames(chat(pictured).as_bytes()), 0, "a picture counts");
         let numbered = r#"{"role":"user","seed":7,"content":"some text"}"#;
         assert_eq!(frames(chat(numbered).as_bytes()), 0, "a number counts");
-        let prompts = format!("{{\"prompt\":[{}]}}", vec!["\"text\""; 9].join(","));
+        let prompts = format!("{{\"prompt\":[{}]}}", ["\"text\""; 9].join(","));
         assert_eq!(frames(prompts.as_bytes()), 0, "prompts are counted");
         let others: Vec<String> = (0..20)
             .map(|n| turn.replace("role", &format!("role{n}")))
