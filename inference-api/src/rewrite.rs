@@ -78,6 +78,7 @@ pub(crate) fn targets_in(
     name: &str,
 ) -> Vec<Target> {
     let mut targets = Vec::new();
+    let (mut weighted, mut unweighted) = (false, false);
     for field in checker.list(field, count) {
         let Some(section) = checker.section(&field, &[name, "weight"]) else {
             continue;
@@ -86,16 +87,15 @@ pub(crate) fn targets_in(
         let model = model.and_then(|field| model_name(checker, &field));
         let allowed = 1..=i64::from(MAX_TARGET_WEIGHT);
         let weight = section.get("weight");
+        // Also a weight with a mistake of its own is one.
+        weighted |= weight.is_some();
+        unweighted |= weight.is_none();
         let weight = weight.and_then(|field| checker.integer(&field, allowed));
         if let Some(model) = model {
             targets.push(Target { model, weight });
         }
     }
-    let weighted = targets
-        .iter()
-        .filter(|target| target.weight.is_some())
-        .count();
-    if weighted != 0 && weighted != targets.len() {
+    if weighted && unweighted {
         checker.wrong(&field.path, "all targets have a weight or none has");
     }
     targets

@@ -75,6 +75,7 @@ fn every_mistake_is_told_at_once_with_its_place() {
             "a.yaml: document 2: InferenceModelRewrite default/r: spec.poolRef: is missing",
             "a.yaml: document 2: InferenceModelRewrite default/r: spec.rules[0].matches[0].model.type: expected Exact, found `Regex`",
             "a.yaml: document 2: InferenceModelRewrite default/r: spec.rules[0].targets[0].weight: expected a whole number from 1 to 1000000, found 0",
+            "a.yaml: document 2: InferenceModelRewrite default/r: spec.rules[0].targets: all targets have a weight or none has",
             "a.yaml: document 3: InferenceObjective default/r: spec.priority: expected a whole number from -2147483648 to 2147483647, found `high`",
             "a.yaml: document 3: InferenceObjective default/r: spec.poolRef.group: expected inference.networking.k8s.io or inference.networking.x-k8s.io, found `apps`",
             "a.yaml: document 3: InferenceObjective default/r: spec.poolRef.name: expected the name of an InferencePool, found `P`",
@@ -91,6 +92,12 @@ fn weights_are_for_all_targets_or_for_none() {
     assert!(rewrite("[{modelRewrite: a}, {modelRewrite: b}]").is_empty());
     assert!(
         rewrite("[{modelRewrite: a, weight: 1}, {modelRewrite: b, weight: 1000000}]").is_empty()
+    );
+    assert_eq!(
+        rewrite("[{modelRewrite: a, weight: 1}, {modelRewrite: b, weight: 0}]"),
+        [
+            "a.yaml: document 1: InferenceModelRewrite default/r: spec.rules[0].targets[1].weight: expected a whole number from 1 to 1000000, found 0"
+        ]
     );
     assert_eq!(
         rewrite("[{modelRewrite: a, weight: 1}, {modelRewrite: b}]"),
