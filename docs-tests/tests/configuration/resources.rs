@@ -35,7 +35,7 @@ pub(crate) fn chapter() -> String {
         kind(
             "InferencePool",
             "inference.networking.k8s.io/v1",
-            json!({
+            &json!({
                 "selector": {"matchLabels": {"app": "vllm"}},
                 "targetPorts": [{"number": 8000}],
                 "endpointPickerRef": {"name": "zerohop", "port": {"number": 9002}},
@@ -45,7 +45,7 @@ pub(crate) fn chapter() -> String {
         kind(
             "InferenceModelRewrite",
             "llm-d.ai/v1alpha2` or `inference.networking.x-k8s.io/v1alpha2",
-            json!({
+            &json!({
                 "poolRef": {"name": "default"},
                 "rules": [{
                     "matches": [{"model": {"value": "chat"}}],
@@ -57,7 +57,7 @@ pub(crate) fn chapter() -> String {
         kind(
             "InferenceObjective",
             "llm-d.ai/v1alpha2` or `inference.networking.x-k8s.io/v1alpha2",
-            json!({"poolRef": {"name": "default"}}),
+            &json!({"poolRef": {"name": "default"}}),
             vec![
                 Section {
                     elsewhere: vec![elsewhere(
@@ -74,7 +74,7 @@ pub(crate) fn chapter() -> String {
         kind(
             "InferenceModel",
             "inference.networking.x-k8s.io/v1alpha2",
-            json!({
+            &json!({
                 "poolRef": {"name": "default"},
                 "modelName": "chat",
                 "targetModels": [{"name": "chat-v1"}],
@@ -84,7 +84,7 @@ pub(crate) fn chapter() -> String {
         kind(
             "EndpointList",
             "zerohop.dev/v1alpha1",
-            json!({"endpoints": [{"name": "gpu-0", "address": "10.0.0.1"}]}),
+            &json!({"endpoints": [{"name": "gpu-0", "address": "10.0.0.1"}]}),
             vec![
                 section("spec", "inference-api/src/pod.rs", "Pod"),
                 endpoint(),
@@ -94,7 +94,7 @@ pub(crate) fn chapter() -> String {
     .join("\n")
 }
 
-fn kind(name: &str, version: &str, spec: Value, sections: Vec<Section>) -> String {
+fn kind(name: &str, version: &str, spec: &Value, sections: Vec<Section>) -> String {
     let first = version.split('`').next().unwrap_or(version);
     let document = Document {
         parse,
