@@ -20,7 +20,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-pick test-e2e lint fmt demo demo-vllm \
-	test-vllm test-kubernetes test-admission test-page test-observability bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
+	test-vllm test-kubernetes test-admission test-page test-docs test-observability docs bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
 	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-admission clean
 
 help: ## List what can be done
@@ -57,7 +57,7 @@ images: wasm static-agent ## Build both images into target/images and check them
 test: test-unit test-wasm test-pick test-e2e ## Run every test
 
 test-unit: ## Run the tests that need no Envoy
-	$(CARGO) test --locked --workspace --exclude e2e --features metrics-agent/kubernetes
+	$(CARGO) test --locked --workspace --exclude e2e --features metrics-agent/kubernetes,docs-tests/kubernetes
 
 test-wasm: ## Run the pure crates' tests in V8
 	scripts/test-wasm.sh
@@ -72,6 +72,9 @@ test-e2e: ## Run the tests on real Envoy
 	$(CARGO) build --locked -p metrics-agent
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --no-fail-fast -- --test-threads=$(RUST_TEST_THREADS_E2E)
+
+docs: ## Write docs/configuration.md anew, from the types and the parsers
+	WRITE_DOCS=1 $(CARGO) test --locked --quiet -p docs-tests --features kubernetes --test configuration
 
 lint: ## Check format, lints, docs and licences as CI does
 	.ci/lint.sh
@@ -110,6 +113,10 @@ test-page: ## Run the status page in a real Chromium; screenshots go to target/p
 	$(CARGO) build --locked -p metrics-agent --example status_stage
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/debug/examples/status_stage $(NODE) --test metrics-agent/tests/page/
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/debug/examples/status_stage $(NODE) metrics-agent/tests/page/shots.mjs $(TARGET_DIR)/page
+
+test-docs: wasm agent ## Run the documentation's dear commands too: the demo, every test, the benches (about an hour)
+	$(CARGO) build --locked -p metrics-agent -p model-sim
+	$(CARGO) test --locked -p docs-tests --features kubernetes --test commands -- --ignored --nocapture
 
 test-observability: ## Check the rules and make every alert fire in promtool (Debian: apt install prometheus)
 	scripts/get-prometheus.sh

@@ -40,8 +40,8 @@ check "licences" python3 .ci/check_licences.py
 check "scripts" scripts
 check "format" cargo fmt --all --check
 check "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
-check "clippy of the Kubernetes source" cargo clippy --quiet --locked -p metrics-agent -p e2e \
-    --features metrics-agent/kubernetes,e2e/kubernetes --all-targets -- -D warnings
+check "clippy of the Kubernetes source" cargo clippy --quiet --locked -p metrics-agent -p e2e -p docs-tests \
+    --features metrics-agent/kubernetes,e2e/kubernetes,docs-tests/kubernetes --all-targets -- -D warnings
 check "clippy of the wasm" cargo clippy --quiet --locked -p filter --target wasm32-wasip1 -- -D warnings
 check "clippy of the wasm that panics" \
     cargo clippy --quiet --locked -p filter --features chaos --target wasm32-wasip1 -- -D warnings

@@ -58,12 +58,13 @@ const MAX_CLUSTER_NAME_BYTES: usize = 256;
 /// How the filter gets at the body before the headers are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// One filter that stops at the headers; needs `allow_on_headers_stop_iteration: true`.
+    /// One filter that stops at the headers; needs `allow_on_headers_stop_iteration: true` on the filter.
     #[default]
     Single,
-    /// The first filter of a pair: reads the body and decides.
+    /// The first of two adjacent filters of the same image, for places where that flag cannot be set (Istio's
+    /// WasmPlugin): reads the body and decides.
     PairFirst,
-    /// The second filter of a pair: holds the headers until the first has decided.
+    /// The second of them: holds the headers until the first has decided. Needs no other field.
     PairSecond,
 }
 
@@ -72,41 +73,49 @@ pub enum Mode {
 pub struct Config {
     /// How the body is reached.
     pub mode: Mode,
-    /// The cluster of the agent; `None` routes over the configured members alone.
+    /// The Envoy cluster of `zerohop-agent`, HTTP/2. Without an agent the pools' `members` are all there is.
     pub agent_cluster: Option<String>,
     /// The pools; never empty except in [`Mode::PairSecond`].
     pub pools: Vec<PoolConfig>,
-    /// The longest part of a body that is buffered, in bytes.
+    /// How much of a body is read before the decision is taken with what is known, in bytes. Keep it below the
+    /// route's `request_body_buffer_limit` (docs/envoy.md); larger bodies pass, they are just not read further.
     pub cap_bytes: usize,
-    /// Where traffic may go at all.
+    /// The networks that endpoints may lie in: where traffic may go at all. Without the list everything but
+    /// loopback, link-local, multicast, unspecified and broadcast addresses.
     pub allowed: AllowedAddresses,
     /// The routing policy.
     pub picker: PickerConfig,
-    /// Whether a JSON request of which the model stays unknown is answered with 400.
+    /// Whether a JSON request of which the model stays unknown is answered with 400. Off, it is routed by load.
     pub strict_model: bool,
-    /// Paths beside those that are known.
+    /// Ends of paths, and what requests to them ask of a model server: `generate`, `encode`, `count` or `opaque`. They
+    /// go before the known ends of the same length (docs/requests.md).
     pub paths: Paths,
     /// Where requests may name their session.
     pub session: SessionConfig,
-    /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests
-    /// go.
+    /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests go. Then
+    /// nothing outside it is picked, and 503 `no_endpoint_in_subset` is the answer when nothing of it is there.
     pub trust_subset_header: bool,
-    /// Whether the dynamic metadata `envoy.lb.subset_hint` say where a request may go. Only filters of
-    /// this Envoy write them.
+    /// Whether the dynamic metadata `envoy.lb.subset_hint`, key `x-gateway-destination-endpoint-subset` (a list, or
+    /// a text in the form of the header), say the same. Only filters of this Envoy before ours write them, so they
+    /// are obeyed unless switched off, and go before the header (docs/adr/0020-subset-metadata.md).
     pub trust_subset_metadata: bool,
     /// What is done by the model that a request names.
     pub models: ModelsConfig,
-    /// Whether the client is told which endpoint served.
+    /// Whether the client is told in `x-gateway-destination-endpoint-served` which endpoint answered. Costs 3 us a
+    /// request.
     pub report_served: bool,
-    /// Whether access logs are told of each decision in full.
+    /// Whether each decision is left in full for access logs, in the filter state `wasm.zerohop.decision`.
     pub explain_log: bool,
-    /// Whether `x-zerohop-explain` comes from somebody who may know of the decision.
+    /// Whether `x-zerohop-explain` comes from somebody who may know of decisions, and so of the addresses of pods:
+    /// its answer then has `x-zerohop-decision`.
     pub trust_explain_header: bool,
-    /// Whether nothing is changed, only compared. What would change something is then off.
+    /// Whether nothing is changed, only decided and compared. Fields that would change something must then be
+    /// absent.
     pub shadow: bool,
     /// Who waits and who is refused when a pool is full; `None` lets everybody through.
     pub admission: Option<AdmissionConfig>,
-    /// Whether a client may choose endpoints, as the tests of conformance do.
+    /// Whether a client chooses endpoints by `test-epp-endpoint-selection` and reads
+    /// `x-conformance-test-served-endpoint`, for the Gateway API Inference Extension's tests only.
     pub conformance_test: bool,
 }
 

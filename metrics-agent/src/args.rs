@@ -56,8 +56,8 @@ pub struct ExplainArgs {
     /// The admin endpoint of the agent.
     #[arg(long, env = "ZEROHOP_AGENT_ADMIN", value_name = "URL", default_value = ADMIN)]
     pub(crate) agent: String,
-    /// Explain from a saved answer of /debug/snapshot instead of asking an agent.
-    #[arg(long, value_name = "FILE", conflicts_with = "agent")]
+    /// Explain from a saved answer of /debug/snapshot; no agent is asked then.
+    #[arg(long, value_name = "FILE")]
     pub(crate) dump: Option<PathBuf>,
     /// Save what the explanation rests on, for `--dump`.
     #[arg(long, value_name = "FILE")]

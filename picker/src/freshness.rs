@@ -31,7 +31,9 @@ pub enum Freshness {
 /// The two ages that make the ladder, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ladder {
+    /// Up to this age a signal counts in full, in milliseconds.
     fresh_ms: u64,
+    /// From this age on it says nothing, in milliseconds; greater than `fresh_ms`.
     expired_ms: u64,
 }
 

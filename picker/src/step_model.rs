@@ -10,7 +10,7 @@
 /// The three coefficients of a step, each finite and at least 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepModel {
-    /// Microseconds that every step takes.
+    /// Microseconds that every step of an engine takes.
     pub base_us: f32,
     /// Microseconds per token computed in the step.
     pub token_us: f32,

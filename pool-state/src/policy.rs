@@ -39,8 +39,8 @@ pub struct ModelRule {
 pub struct Target {
     /// The name that the model servers know.
     pub model: String,
-    /// Its share of the draw, 0 to 1,000,000, relative to the other targets' of its rule; see
-    /// [`RuleView::draw`].
+    /// Its share of the draw, `0..=1000000`, relative to the other targets of its rule
+    /// ([`crate::policy::RuleView::draw`]).
     pub weight: Option<u32>,
 }
 

@@ -26,22 +26,26 @@ pub struct AdmissionConfig {
     pub rules: Rules,
     /// Where a request names whom it is for; the first that is found counts.
     pub fairness: FairnessConfig,
-    /// A header, in lower case, with the milliseconds that a request may wait.
+    /// A header with the milliseconds that a request may wait, at most `rules.ttl_ms`.
     pub deadline_header: Option<String>,
-    /// A header, in lower case, with the milliseconds within which the first token is wanted.
+    /// A header with the milliseconds within which the first token is wanted; looked at where `rules.order` is
+    /// `deadline`.
     pub slo_header: Option<String>,
-    /// The longest body that may wait, in bytes.
+    /// The longest body that may wait, in bytes. Keep it well below the route's `request_body_buffer_limit`;
+    /// a longer request goes when there is plainly room and gets 429 `queue_full` otherwise.
     pub body_bytes: usize,
 }
 
 /// Where a request names whom it is for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FairnessConfig {
-    /// The path of a property, such as a claim that `jwt_authn` has verified.
+    /// The path of a property that says whom a request is for, such as a claim that `jwt_authn` has verified:
+    /// `["metadata", "filter_metadata", "envoy.filters.http.jwt_authn", "payload", "sub"]`. The first of the three
+    /// that is found counts; requests without one share one turn.
     pub claim: Vec<String>,
-    /// A header, in lower case.
+    /// A header that says it.
     pub header: Option<String>,
-    /// A header, in lower case, that holds an API key, with or without a scheme before it.
+    /// A header that holds an API key, with or without a scheme before it (`authorization`); only a hash is kept.
     pub api_key: Option<String>,
 }
 

@@ -14,20 +14,26 @@ const MAX_REWRITE_BYTES: usize = 32 * 1024 * 1024;
 pub struct ModelsConfig {
     /// What is answered without a model server, in pools that do not say it themselves.
     pub answers: ModelAnswers,
-    /// Whether the model is set as a header and the route evaluated again.
+    /// Whether `x-gateway-model-name` and `x-gateway-base-model-name` are set from the body and the route is
+    /// evaluated again, so that Envoy's routes can choose by them; the pool is then the one of which the policy
+    /// serves the model (docs/rewriting.md).
     pub route: bool,
-    /// Whether the headers that name an objective or another model come from somebody who may.
+    /// Whether `x-llm-d-inference-objective` and `x-llm-d-model-name-rewrite` (and the older
+    /// `x-gateway-inference-objective`, `x-gateway-model-name-rewrite`) come from somebody who may send them.
+    /// Otherwise they are removed.
     pub trust_headers: bool,
-    /// How far a body is read where the pool's policy may rewrite its model, in bytes.
+    /// How far a body is read in place of `body.cap_bytes` where the pool's policy may rewrite its model, in bytes.
+    /// Keep it below the route's `request_body_buffer_limit`.
     pub rewrite_bytes: usize,
 }
 
 /// What is answered without a model server, by the models that a pool's policy knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ModelAnswers {
-    /// Whether a model that the policy does not know is answered with 404.
+    /// With `refuse` a model that the pool's policy does not know is answered with 404 `model_not_found`, and one
+    /// that cannot be read with 400; `pass` routes both. Nobody is refused before the pool has a policy.
     pub refuse_unknown: bool,
-    /// Whether `GET /v1/models` is answered from the policy.
+    /// Whether `GET /v1/models` is answered with the public names of the policy.
     pub list: bool,
 }
 

@@ -18,11 +18,12 @@ const MAX_MEMBERS: usize = 1_000;
 /// One InferencePool that the filter routes for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Its name, as the agent knows it.
+    /// Its name in the agent's configuration, or `namespace/name` of an InferencePool.
     pub name: String,
-    /// The Envoy cluster with its members; `None` takes every request.
+    /// The Envoy cluster with its members: requests of which the route names it are the pool's, and those to other
+    /// clusters are left alone. Without it every request is the pool's; required when there are several pools.
     pub cluster: Option<String>,
-    /// Members to route over while no agent was ever seen.
+    /// Endpoints to route over as long as no agent was ever seen. Required without `agent`.
     pub members: Vec<SocketAddr>,
     /// What is answered without a model server.
     pub models: ModelAnswers,

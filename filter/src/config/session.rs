@@ -8,14 +8,16 @@ use crate::headers;
 /// The longest name of a header or cookie, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Where a request may name its session; the first that is found counts.
+/// Where a request may name its session; the first that is found counts. A session is a preference, not a
+/// promise, and only a hash of it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SessionConfig {
-    /// A header, in lower case.
+    /// A header that names the session. The first of the three that is found counts; a session is a preference,
+    /// not a promise, and only a hash of it is kept.
     pub header: Option<String>,
-    /// A cookie.
+    /// A cookie that names it.
     pub cookie: Option<String>,
-    /// The body's `user`.
+    /// Whether the body's `user` names it.
     pub body_user: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The second stage: what the file means. Values of these types kept every rule of
-//! `docs/agent.md`.
+//! The second stage: what the file means. Values of these types kept every rule; their
+//! comments make `docs/configuration.md`.
 
 use std::{
     collections::BTreeMap,
@@ -22,26 +22,27 @@ pub const MAX_ENDPOINTS: usize = 10_000;
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The agent's stable identity; `None` derives it from the host's name.
+    /// The agent's stable identity, by which gateways tell agents apart: two must not share it. The host's name if absent.
     pub agent_id: Option<String>,
     /// Where it listens. Fixed for the life of the process.
     pub listen: Listen,
     /// How metrics are fetched.
     pub scrape: ScrapeSettings,
-    /// The directory of the inference APIs' resources.
+    /// The directory of the inference APIs' resources (docs/policy.md); `--resources` goes first.
     pub resources: Option<PathBuf>,
     /// The pools, in the order of the file, names unique.
     pub pools: Vec<Pool>,
     /// The adapters to roll out, pools unique. A pool here need not be one of `pools`.
     pub adapters: Vec<PoolAdapters>,
-    /// Where the key is that the engines ask for.
+    /// Where the key is that the engines ask for (vLLM's `--api-key`). It is sent as `Authorization: Bearer` to
+    /// every endpoint of every pool, over plain HTTP.
     pub api_key: Option<ApiKeySource>,
 }
 
 /// The LoRA adapters that the pods of a pool shall have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolAdapters {
-    /// The pool's name.
+    /// The pool's name, here or of the resources.
     pub pool: Arc<str>,
     /// What is loaded on every pod, names unique.
     pub present: Vec<Adapter>,
@@ -66,7 +67,8 @@ pub struct Adapter {
 pub struct Listen {
     /// Where gateways connect (gRPC). Not loopback only with `tls` or `insecure`.
     pub grpc: SocketAddr,
-    /// Where people and Prometheus connect (HTTP).
+    /// Where people and Prometheus connect: the status page, `/metrics`, `/healthz`, `/readyz`, `/debug/...`; plain
+    /// HTTP, read only.
     pub admin: SocketAddr,
     /// Whether the operator accepts plaintext gRPC beyond loopback.
     pub insecure: bool,
@@ -77,32 +79,34 @@ pub struct Listen {
 /// PEM files for gRPC over TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The agent's certificate chain.
+    /// A PEM file with the agent's certificate chain, read once at the start.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// A PEM file with its private key.
     pub key: PathBuf,
-    /// When given, gateways must show a certificate of this authority.
+    /// A PEM file; when given, gateways must show a certificate of this authority.
     pub client_ca: Option<PathBuf>,
 }
 
 /// How metrics are fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrapeSettings {
-    /// Between two scrapes of an endpoint, 50 ms to 10 s.
+    /// Between two scrapes of an endpoint, with 10 % of jitter.
     pub interval: Duration,
-    /// The same while no gateway follows this agent, at least `interval`.
+    /// The same while no gateway follows this agent, at least `interval`. When the first comes, every endpoint is
+    /// scraped anew within an `interval`.
     pub standby_interval: Duration,
-    /// For a whole scrape.
+    /// The most that a whole scrape may take.
     pub timeout: Duration,
-    /// For connecting, at most `timeout`.
+    /// The most that connecting may take, at most `timeout`.
     pub connect_timeout: Duration,
-    /// Of a page; a longer one is a failed scrape.
+    /// The most bytes of a page; a longer one is a failed scrape.
     pub max_bytes: usize,
-    /// Of a page; a longer one is a failed scrape.
+    /// The most lines of a page; what follows is left unread.
     pub max_lines: usize,
-    /// Scrapes at a time.
+    /// The most scrapes at work at a time. One that waits for its server for 100 ms no longer counts.
     pub concurrency: usize,
-    /// An engine that runs requests without generating a token for so long counts as hung.
+    /// An engine that runs requests without generating a token for so long counts as hung. Raise it when one step
+    /// can take longer.
     pub hang_after: Duration,
 }
 
@@ -139,9 +143,9 @@ pub struct Endpoint {
     pub port: u16,
     /// Tells one life of an address from the next, like a pod UID; defaults to the address.
     pub name: Option<Arc<str>>,
-    /// Relative capacity, 0.01 to 100.
+    /// Relative capacity.
     pub weight: f32,
-    /// Relative price of its time, 0.01 to 100.
+    /// Relative price of its time. Looked at only where gateways give it a weight (`picker.cost.price_weight`).
     pub price: f32,
     /// Shown at `/debug/pools`.
     pub labels: Arc<BTreeMap<String, String>>,
@@ -163,9 +167,9 @@ pub enum Host {
 /// Port and path of an endpoint's metrics where they differ from the engine's usual ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MetricsPlace {
-    /// Default: the endpoint's own port, or the engine's metrics port.
+    /// The port of the metrics.
     pub port: Option<u16>,
-    /// Default: the engine's.
+    /// The path of the metrics.
     pub path: Option<Arc<str>>,
 }
 

@@ -6,7 +6,7 @@
 //!              +---------- Mistakes --------+     all of them, each with line, column and path
 //! ```
 //!
-//! `docs/agent.md` describes every field for operators.
+//! `docs/configuration.md` is made of the comments here and of what the parser says (docs-tests).
 
 mod adapters;
 mod api_key;

@@ -148,7 +148,7 @@ fn check_retries(mut section: Section, mistakes: &mut Vec<String>) -> usize {
 /// What the picker does, checked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PickerConfig {
-    /// Who decides.
+    /// Who decides; others than `cost` are there to compare with (docs/decision.md).
     pub policy: PolicyName,
     /// How much each scorer of the scored policy counts.
     pub weights: Weights,
@@ -182,7 +182,7 @@ impl Default for PickerConfig {
 /// requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
-    /// The waiting queue.
+    /// Weight of the waiting queue in the scored policy, as are the next four.
     pub queue: f32,
     /// KV-cache utilization.
     pub kv_cache: f32,
