@@ -21,7 +21,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-pick test-e2e lint fmt demo demo-vllm \
 	test-vllm test-kubernetes test-admission test-page test-docs test-observability docs bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
-	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-admission clean
+	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-demo bench-admission clean
 
 help: ## List what can be done
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,9 +118,11 @@ test-docs: wasm agent ## Run the documentation's dear commands too: the demo, ev
 	$(CARGO) build --locked -p metrics-agent -p model-sim
 	$(CARGO) test --locked -p docs-tests --features kubernetes --test commands -- --ignored --nocapture
 
-test-observability: ## Check the rules and make every alert fire in promtool (Debian: apt install prometheus)
+test-observability: wasm ## Make every alert fire in promtool, and run rules and dashboard in a real Prometheus (Debian: apt install prometheus)
 	scripts/get-prometheus.sh
-	cd observability/prometheus && promtool check rules rules.yaml && promtool test rules rules_test.yaml
+	$(CARGO) build --locked -p metrics-agent
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --test prometheus -- --ignored --nocapture
 
 bench: bench-filter bench-pick bench-prefix bench-policy bench-agent bench-freshness ## Run all benches; figures go to target/bench
 
@@ -163,6 +165,9 @@ bench-page: ## First paint of the status page at 500 pods, and what it costs the
 	scripts/get-node.sh && scripts/get-chromium.sh
 	$(CARGO) build --locked --release -p metrics-agent --example status_stage
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/release/examples/status_stage $(NODE) metrics-agent/tests/page/bench.mjs $(TARGET_DIR)/bench/operating.json
+
+bench-demo: ## From a fresh clone to the end of make demo, in seconds
+	scripts/bench-demo.sh $(TARGET_DIR)/bench/operating.json
 
 bench-admission: ## Overload: goodput and TTFT by priority against the reference's rule (simulated), and speed in V8
 	scripts/bench-admission.sh --write-docs

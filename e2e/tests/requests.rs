@@ -11,7 +11,9 @@
 
 use std::time::Duration;
 
-use e2e::rig::{EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, eventually};
+use e2e::rig::{
+    EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, config::at, eventually,
+};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(15);
@@ -131,6 +133,42 @@ async fn a_decision_is_told_to_those_who_may_ask_and_do() {
     })
     .await
     .unwrap();
+}
+
+fn routes_say(config: &mut EnvoyConfig) -> Result<(), RigError> {
+    explaining(config)?;
+    let route = at::ROUTE.trim_end_matches("/route");
+    let metadata = json!({"filter_metadata": {"zerohop": {"work": "generate"}}});
+    config.set(&format!("{route}/metadata"), metadata)?;
+    config.change_plugin(|plugin| plugin["route_metadata"] = json!(true))
+}
+
+/// The tokens that the second of two equal prompts is believed to find, at a path that says nothing.
+async fn hit_at_unknown_path(change: fn(&mut EnvoyConfig) -> Result<(), RigError>) -> u32 {
+    let rig = Rig::start(RigOptions {
+        change,
+        concurrency: 1,
+        ..RigOptions::default()
+    })
+    .await
+    .unwrap();
+    let mut hit = 0;
+    for _ in 0..2 {
+        let mut spec = RequestSpec::completion("tiny", &"the same words again ".repeat(100));
+        spec.path = "/ours/ask".to_owned();
+        let answer = rig.client.send(spec.header("x-zerohop-explain", "1"));
+        let answer = answer.await.unwrap();
+        let decision = answer.header("x-zerohop-decision").unwrap();
+        let (_, rest) = decision.split_once("hit_tokens=").unwrap();
+        hit = rest.split(',').next().unwrap().parse().unwrap();
+    }
+    hit
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_says_what_a_path_of_its_own_asks_for() {
+    assert!(hit_at_unknown_path(routes_say).await > 100);
+    assert_eq!(hit_at_unknown_path(explaining).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

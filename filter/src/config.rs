@@ -10,6 +10,7 @@
 //!   "allowed_cidrs": ["10.0.0.0/8"],
 //!   "picker": {"policy": "cost"},
 //!   "paths": {"/ask": "generate"},
+//!   "route_metadata": false,
 //!   "session": {"header": "x-session-id"},
 //!   "trust_subset_header": false,
 //!   "trust_subset_metadata": true,
@@ -90,6 +91,9 @@ pub struct Config {
     /// Ends of paths, and what requests to them ask of a model server: `generate`, `encode`, `count` or `opaque`. They
     /// go before the known ends of the same length (docs/requests.md).
     pub paths: Paths,
+    /// Whether the metadata of Envoy's routes may say it instead, before any path: `metadata: {filter_metadata:
+    /// {zerohop: {work: encode}}}` on a route. Costs a host call a request.
+    pub route_metadata: bool,
     /// Where requests may name their session.
     pub session: SessionConfig,
     /// Whether `x-gateway-destination-endpoint-subset` comes from somebody who may say where requests go. Then
@@ -190,6 +194,7 @@ impl Config {
         let trust_subset_header = flag(&mut root, "trust_subset_header", mistakes);
         let trust_subset_metadata = flag_or(true, &mut root, "trust_subset_metadata", mistakes);
         let flags = [
+            "route_metadata",
             "report_served",
             "conformance_test",
             "explain_log",
@@ -198,6 +203,7 @@ impl Config {
         ];
         let flags = flags.map(|key| flag(&mut root, key, mistakes));
         let [
+            route_metadata,
             report_served,
             conformance_test,
             explain_log,
@@ -219,6 +225,7 @@ impl Config {
             picker: picker?,
             strict_model,
             paths,
+            route_metadata,
             session,
             trust_subset_header,
             trust_subset_metadata,

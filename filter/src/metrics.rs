@@ -234,6 +234,9 @@ struct PoolMetrics {
     in_flight: Option<MetricId>,
     endpoints: Option<MetricId>,
     snapshot_age_ms: Option<MetricId>,
+    /// Requests that wait and their bytes, under the reference's names. There without admission too, since
+    /// autoscalers add them up.
+    waiting: [Option<MetricId>; 2],
     queue: Option<QueueMetrics>,
 }
 
@@ -306,9 +309,13 @@ impl Metrics {
 
     /// Shows what waits for a pool, over all workers, and how full it is.
     pub fn queue(&self, host: &dyn Host, pool: usize, gauges: QueueGauges) {
-        if let Some(queue) = self.queue_of(pool) {
+        let pool = self.pools.get(pool);
+        if let Some((pool, queue)) = pool.and_then(|pool| Some((pool, pool.queue.as_ref()?))) {
             record(host, queue.requests, gauges.requests);
             record(host, queue.bytes, gauges.bytes);
+            for (metric, value) in pool.waiting.iter().zip([gauges.requests, gauges.bytes]) {
+                record(host, *metric, value);
+            }
             record(host, queue.saturation, (gauges.saturation * 100.0) as u64);
         }
     }
@@ -458,6 +465,11 @@ impl PoolMetrics {
             in_flight: gauge("zerohop_in_flight_requests"),
             endpoints: gauge("zerohop_endpoints"),
             snapshot_age_ms: gauge("zerohop_snapshot_age_ms"),
+            waiting: [
+                "llm_d_epp_flow_control_queue_size",
+                "llm_d_epp_flow_control_queue_bytes",
+            ]
+            .map(gauge),
             queue: admission.then(|| QueueMetrics::define(host, pool)),
         }
     }

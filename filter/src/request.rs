@@ -15,6 +15,7 @@
 //!
 //! After the headers were passed on they must not be touched again: Envoy takes them away.
 
+mod body;
 mod model;
 mod scan;
 mod waiting;
@@ -29,7 +30,7 @@ use crate::{
     config::Mode,
     explain,
     first_event::{Beginning, FirstEvent},
-    headers::{self, HeaderMap},
+    headers,
     host::Host,
     metrics::{AttemptEvent, ModelEvent, Unscanned},
     model_hints::ModelHints,
@@ -43,6 +44,7 @@ use crate::{
 };
 
 use self::{
+    body::Body,
     scan::{Bytes, Scan},
     waiting::{Ask, Waiting},
 };
@@ -69,6 +71,8 @@ pub struct Request {
     explains: bool,
     /// When the headers came, nanoseconds on the host's clock.
     arrived: u64,
+    /// How long the callbacks of the request took so far, in nanoseconds.
+    at_work: u64,
     passage: Passage,
 }
 
@@ -103,12 +107,6 @@ enum Phase {
     Passed,
 }
 
-/// What the headers say about the body.
-enum Body {
-    Scan { content_length: Option<u64> },
-    Skip(Unscanned),
-}
-
 impl Request {
     /// A request with the host's id `context`.
     #[must_use]
@@ -122,6 +120,7 @@ impl Request {
             record: None,
             explains: false,
             arrived: 0,
+            at_work: 0,
             passage: Passage::AsItIs,
         }
     }
@@ -129,6 +128,17 @@ impl Request {
     /// The request's headers.
     pub fn on_request_headers(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
         self.arrived = host.monotonic_nanos();
+        let flow = self.read_headers(host, end_of_stream);
+        self.worked(host, self.arrived);
+        flow
+    }
+
+    /// Notes that the filter was at work since `began`.
+    fn worked(&mut self, host: &dyn Host, began: u64) {
+        self.at_work += host.monotonic_nanos().saturating_sub(began);
+    }
+
+    fn read_headers(&mut self, host: &dyn Host, end_of_stream: bool) -> Flow {
         let headers = host.request_headers();
         let steering = self.worker.borrow().steering();
         headers::strip_routing(host, &headers, steering);
@@ -183,7 +193,7 @@ impl Request {
                 };
                 self.phase = Phase::Scanning(Box::new(Scan {
                     pool,
-                    work: worker.work(&headers),
+                    work: worker.work(host, &headers),
                     hints,
                     model_hints,
                     scanner: BodyScanner::new(&config),
@@ -204,29 +214,6 @@ impl Request {
         }
     }
 
-    fn body(&self, host: &dyn Host, headers: &HeaderMap, end_of_stream: bool) -> Body {
-        if end_of_stream {
-            return Body::Skip(Unscanned::NoBody);
-        }
-        if !headers.get("content-type").is_some_and(headers::is_json) {
-            return Body::Skip(Unscanned::NotJsonType);
-        }
-        let encoding = headers.get("content-encoding");
-        if encoding.is_some_and(|value| !headers::is_identity(value)) {
-            return Body::Skip(Unscanned::Encoded);
-        }
-        // The client of a tunnel waits for the answer before it sends anything.
-        if headers.get("upgrade").is_some() || headers.get(":method") == Some(b"CONNECT") {
-            return Body::Skip(Unscanned::Tunnel);
-        }
-        let mut worker = self.worker.borrow_mut();
-        if worker.mode() == Mode::PairFirst && !worker.expects_partner(host) {
-            return Body::Skip(Unscanned::NoPartner);
-        }
-        let content_length = headers.get("content-length").and_then(headers::number);
-        Body::Scan { content_length }
-    }
-
     /// In pair mode: tells the second filter whether to hold the headers.
     fn announce(&mut self, host: &dyn Host, hold: bool) {
         if self.worker.borrow().mode() == Mode::PairFirst {
@@ -239,6 +226,16 @@ impl Request {
         if self.still_waits() {
             return self.grow(host, size);
         }
+        if !matches!(self.phase, Phase::Scanning(_)) {
+            return Flow::Continue;
+        }
+        let began = host.monotonic_nanos();
+        let flow = self.read_body(host, size, end_of_stream);
+        self.worked(host, began);
+        flow
+    }
+
+    fn read_body(&mut self, host: &dyn Host, size: usize, end_of_stream: bool) -> Flow {
         let Phase::Scanning(scan) = &mut self.phase else {
             return Flow::Continue;
         };
@@ -265,7 +262,12 @@ impl Request {
             return self.held_flow();
         }
         match &self.phase {
-            Phase::Scanning(_) => self.decide(host, true),
+            Phase::Scanning(_) => {
+                let began = host.monotonic_nanos();
+                let flow = self.decide(host, true);
+                self.worked(host, began);
+                flow
+            }
             Phase::Fresh | Phase::Held(_) | Phase::Passed => Flow::Continue,
         }
     }
@@ -574,7 +576,7 @@ impl Request {
         let measured = answer.and_then(Answer::measured);
         let mut worker = self.worker.borrow_mut();
         if let Some(record) = self.record.take() {
-            worker.end_record(host, &record, answer, measured.as_ref());
+            worker.end_record(host, &record, self.at_work, answer, measured.as_ref());
         }
         if let Some(Routed { choice, .. }) = routed {
             worker.release(host, choice, measured);

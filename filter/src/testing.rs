@@ -31,6 +31,8 @@ pub(crate) struct FakeEnvoy(Rc<Process>);
 #[derive(Default)]
 struct Process {
     nanos: Cell<u64>,
+    /// How far each look moves the clock.
+    nanos_a_look: Cell<u64>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
     writes: Cell<u32>,
     metrics: RefCell<Vec<(String, u64)>>,
@@ -69,6 +71,11 @@ impl FakeEnvoy {
             tick_ms: Cell::new(0),
             reads: Cell::new(0),
         }
+    }
+
+    /// From now on each look at the clock moves it by so much.
+    pub(crate) fn move_clock_by_looks(&self, nanos: u64) {
+        self.0.nanos_a_look.set(nanos);
     }
 
     pub(crate) fn advance_ms(&self, millis: u64) {
@@ -360,7 +367,9 @@ impl FakeHost {
 
 impl Host for FakeHost {
     fn monotonic_nanos(&self) -> u64 {
-        self.envoy.0.nanos.get()
+        let nanos = &self.envoy.0.nanos;
+        nanos.set(nanos.get() + self.envoy.0.nanos_a_look.get());
+        nanos.get()
     }
 
     fn random(&self) -> u64 {

@@ -76,6 +76,7 @@ pub struct Worker {
     scan: ScanConfig,
     hints: HintConfig,
     paths: Paths,
+    route_metadata: bool,
     ledger: Ledger,
     predictions: Predictions,
     table: OwnTable,
@@ -187,6 +188,7 @@ impl Worker {
             },
             hints: HintConfig::new(config),
             paths: config.paths.clone(),
+            route_metadata: config.route_metadata,
             ledger: Ledger::new(),
             predictions: Predictions::default(),
             table: OwnTable::new(owner),
@@ -216,10 +218,20 @@ impl Worker {
         self.strict_model
     }
 
-    /// What a request with these headers asks of a model server.
+    /// What the running request, with these headers, asks of a model server: its route may say so, else its path
+    /// does.
     #[must_use]
-    pub fn work(&self, headers: &HeaderMap) -> Work {
-        self.paths.work(headers.get(":path"))
+    pub fn work(&self, host: &dyn Host, headers: &HeaderMap) -> Work {
+        const WORK: [&str; 5] = [
+            "xds",
+            "route_metadata",
+            "filter_metadata",
+            "zerohop",
+            "work",
+        ];
+        let said = self.route_metadata.then(|| host.property(&WORK)).flatten();
+        let named = said.and_then(|said| Work::named(std::str::from_utf8(&said).ok()?));
+        named.unwrap_or_else(|| self.paths.work(headers.get(":path")))
     }
 
     /// Whether the sender of these headers asks for the decision and may know it.

@@ -143,6 +143,9 @@ pub(super) const DECISION: Kind = kind(
     ],
 );
 
+/// How long the filter was at work for a request, from its headers to its decision.
+pub(super) const FILTER: Kind = kind("zerohop_filter_seconds", SECONDS, DECISION.bounds);
+
 /// How old the oldest signal of load of the chosen endpoint was.
 pub(super) const SIGNAL_AGE: Kind = kind(
     "zerohop_signal_age_seconds",

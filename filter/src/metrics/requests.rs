@@ -12,7 +12,7 @@ use picker::Millis;
 
 use super::{
     histogram::Histogram,
-    kinds::{DECISION, Measure, REQUEST, SIGNAL_AGE},
+    kinds::{DECISION, FILTER, Measure, REQUEST, SIGNAL_AGE},
     name::{define, labels_of},
 };
 use crate::{
@@ -43,6 +43,7 @@ pub struct RequestMetrics {
     rows: Vec<Row>,
     pools: usize,
     decisions: Histogram,
+    filter: Histogram,
     attempts: [Counter; 2],
     /// Signal ages, by pool.
     ages: Vec<Histogram>,
@@ -126,6 +127,7 @@ impl RequestMetrics {
             ages: rows.iter().map(|_| Histogram::default()).collect(),
             rows,
             decisions: Histogram::default(),
+            filter: Histogram::default(),
             attempts: [Counter::default(), Counter::default()],
             shown_at: None,
         }
@@ -214,6 +216,11 @@ impl RequestMetrics {
         if named { named_one } else { named_none }.add();
     }
 
+    /// The filter was at work so long for a request before its answer.
+    pub fn at_work(&mut self, nanos: u64) {
+        self.filter.observe(&FILTER, nanos / 1_000);
+    }
+
     /// How old the signals were by which an endpoint was chosen.
     pub fn signals(&mut self, pool: usize, age_ms: u64) {
         if let Some(ages) = self.ages.get_mut(pool) {
@@ -234,6 +241,7 @@ impl RequestMetrics {
             row.show(host);
         }
         self.decisions.show(host, &DECISION, "");
+        self.filter.show(host, &FILTER, "");
         for (attempts, status) in self.attempts.iter_mut().zip(["failure", "success"]) {
             let name = || labels_of(&[("status", status)]) + "llm_d_epp_scheduler_attempts_total";
             attempts.show(host, name);

@@ -288,6 +288,31 @@ fn a_body_over_the_cap_is_decided_at_the_cap() {
 }
 
 #[test]
+fn a_route_may_say_what_its_requests_ask_for_where_that_is_switched_on() {
+    const PATH: [&str; 5] = [
+        "xds",
+        "route_metadata",
+        "filter_metadata",
+        "zerohop",
+        "work",
+    ];
+    let cases: [(&str, &[u8], Work); 4] = [
+        ("true", b"encode", Work::Encode),
+        ("true", b"nonsense", Work::Generate),
+        ("true", b"\xff", Work::Generate),
+        ("false", b"encode", Work::Generate),
+    ];
+    for (on, said, work) in cases {
+        let rig = Rig::new(&format!(r#", "route_metadata": {on}"#));
+        let (context, request) = rig.json();
+        rig.host.property_of(context, &PATH, said);
+        let headers = rig.host.request_headers();
+        let worker = request.worker.borrow();
+        assert_eq!(worker.work(&rig.host, &headers), work, "{on} {said:?}");
+    }
+}
+
+#[test]
 fn trailers_end_a_body_too() {
     let rig = Rig::new("");
     let (context, mut request) = rig.json();

@@ -50,16 +50,19 @@ impl Worker {
         self.requests.between_tokens(record.row, nanos);
     }
 
-    /// A recorded request ended.
+    /// A recorded request ended, for which the filter had been at work for so many nanoseconds before its
+    /// answer.
     pub fn end_record(
         &mut self,
         host: &dyn Host,
         record: &Record,
+        at_work: u64,
         answer: Option<&Answer>,
         measured: Option<&Measured>,
     ) {
         let ended = record.ended(answer, measured, host.monotonic_nanos());
         self.requests.end(record.row, &ended);
+        self.requests.at_work(at_work);
         if let Some(model) = record.proven() {
             self.requests.row(record.pool, model, model);
         }

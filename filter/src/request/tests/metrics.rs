@@ -171,6 +171,29 @@ fn a_stream_shows_its_first_token_and_the_time_between_tokens() {
 }
 
 #[test]
+fn what_the_filter_waits_for_is_no_work_of_its_own() {
+    let mut rig = Rig::new("");
+    rig.host.envoy().move_clock_by_looks(10_000);
+    let (context, mut request) = rig.json();
+    request.on_request_headers(&rig.host, false);
+    let body = json("m", false);
+    let (head, tail) = body.as_bytes().split_at(10);
+    for (piece, last) in [(head, false), (tail, true)] {
+        rig.host.envoy().advance_ms(1_000);
+        let size = rig.host.buffer(context, piece);
+        request.on_request_body(&rig.host, size, last);
+    }
+    request.on_log(&rig.host);
+    rig.show();
+    let at_work = |le| rig.series("zerohop_filter_seconds_bucket", &[("le", le)]);
+    assert_eq!(
+        [at_work("0.00001"), at_work("0.001"), at_work("+Inf")],
+        [0, 1, 1],
+        "some looks of 10 us each, and not the two seconds between them"
+    );
+}
+
+#[test]
 fn refusals_are_errors_and_a_client_that_left_is_none() {
     let mut rig = Rig::new(r#", "strict_model": true"#);
     let (_, mut request, flow) = rig.post(br#"{"prompt":"x"}"#, &[]);
