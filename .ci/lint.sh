@@ -42,7 +42,7 @@ check "format" cargo fmt --all --check
 check "clippy" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 check "clippy of the Kubernetes source" cargo clippy --quiet --locked -p metrics-agent -p e2e -p docs-tests \
     --features metrics-agent/kubernetes,e2e/kubernetes,docs-tests/kubernetes --all-targets -- -D warnings
-check "clippy of the wasm" cargo clippy --quiet --locked -p filter --target wasm32-wasip1 -- -D warnings
+check "clippy of the wasm" cargo clippy --quiet --locked -p filter --target wasm32-wasip1 --lib --examples -- -D warnings
 check "clippy of the wasm that panics" \
     cargo clippy --quiet --locked -p filter --features chaos --target wasm32-wasip1 -- -D warnings
 # Clippy knows tests by `#[test]`, which wasm_bindgen_test replaces: what only tests may do is judged

@@ -11,9 +11,7 @@
 
 use std::time::Duration;
 
-use e2e::rig::{
-    EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, config::at, eventually,
-};
+use e2e::rig::{EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, config::at, eventually};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(15);
