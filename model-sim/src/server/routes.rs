@@ -34,6 +34,7 @@ enum Route {
     LoadLora,
     UnloadLora,
     Tokenize,
+    CountTokens,
     NotFound,
     WrongMethod(&'static str),
     Echo,
@@ -58,6 +59,8 @@ impl Route {
             "/v1/completions" => only(Method::POST, Route::Complete(Endpoint::Completions), "POST"),
             "/v1/load_lora_adapter" => only(Method::POST, Route::LoadLora, "POST"),
             "/v1/unload_lora_adapter" => only(Method::POST, Route::UnloadLora, "POST"),
+            "/v1/messages" => only(Method::POST, Route::Complete(Endpoint::Messages), "POST"),
+            "/v1/messages/count_tokens" => only(Method::POST, Route::CountTokens, "POST"),
             "/tokenize" => only(Method::POST, Route::Tokenize, "POST"),
             path if path.starts_with("/sim/") && control => Route::Control,
             path if path.starts_with("/v1/") => Route::NotFound,
@@ -75,6 +78,7 @@ impl Route {
             | Route::LoadLora
             | Route::UnloadLora
             | Route::Tokenize
+            | Route::CountTokens
             | Route::NotFound
             | Route::WrongMethod(_)
             | Route::Echo => Kind::Api,
@@ -89,6 +93,8 @@ impl Route {
             Route::Complete(Endpoint::Completions) => Some("/v1/completions"),
             Route::LoadLora => Some("/v1/load_lora_adapter"),
             Route::UnloadLora => Some("/v1/unload_lora_adapter"),
+            Route::Complete(Endpoint::Messages) => Some("/v1/messages"),
+            Route::CountTokens => Some("/v1/messages/count_tokens"),
             Route::Tokenize => Some("/tokenize"),
             Route::NotFound | Route::WrongMethod(_) | Route::Echo => Some("none"),
             Route::Health
@@ -199,9 +205,11 @@ async fn api_request(
         return reset(exchange).await;
     }
     let keep = match route {
-        Route::Complete(_) | Route::LoadLora | Route::UnloadLora | Route::Tokenize => {
-            Keep::UpTo(shared.config.max_body_bytes)
-        }
+        Route::Complete(_)
+        | Route::LoadLora
+        | Route::UnloadLora
+        | Route::Tokenize
+        | Route::CountTokens => Keep::UpTo(shared.config.max_body_bytes),
         _ => Keep::Nothing,
     };
     let received = receive(request, keep).await;
@@ -258,6 +266,7 @@ async fn respond(
             api::load_lora(shared, &parts, &body)
         }
         Route::UnloadLora => api::unload_lora(shared, &parts, &body),
+        Route::CountTokens => api::count_tokens(&parts, &body),
         Route::Tokenize => api::tokenize(shared, &parts, &body),
         Route::WrongMethod(allow) => Reply::json(
             StatusCode::METHOD_NOT_ALLOWED,

@@ -4,6 +4,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
+use super::request::Endpoint;
 use crate::server::reply::Reply;
 
 /// An error answer before it becomes JSON or an event.
@@ -143,8 +144,36 @@ impl ApiError {
         Reply::json(self.status, body)
     }
 
+    /// The error in the shape that the endpoint has for it.
+    pub(crate) fn reply_at(&self, endpoint: Endpoint) -> Reply {
+        match endpoint {
+            Endpoint::Messages => self.messages_reply(),
+            Endpoint::Chat | Endpoint::Completions => self.reply(),
+        }
+    }
+
+    pub(crate) fn messages_reply(&self) -> Reply {
+        Reply::json(self.status, self.messages_body())
+    }
+
+    fn messages_body(&self) -> String {
+        format!(
+            r#"{{"type":"error","error":{{"type":{},"message":{}}}}}"#,
+            json!(self.kind),
+            json!(self.message)
+        )
+    }
+
+    /// The error as the event of a stream of this endpoint.
+    pub(crate) fn event_at(&self, endpoint: Endpoint) -> String {
+        match endpoint {
+            Endpoint::Messages => super::messages::event("error", &self.messages_body()),
+            Endpoint::Chat | Endpoint::Completions => self.event(),
+        }
+    }
+
     /// The error as the event that vLLM sends on a stream, whose spacing differs.
-    pub(crate) fn event(&self) -> String {
+    fn event(&self) -> String {
         let param = self.place.as_deref().or(self.param);
         format!(
             "data: {{\"error\": {{\"message\": {}, \"type\": {}, \"param\": {}, \"code\": {}}}}}\n\n",
@@ -156,8 +185,12 @@ impl ApiError {
     }
 
     /// Status 200 and the error as the only event.
-    pub(crate) fn event_reply(&self) -> Reply {
-        Reply::events(self.event() + "data: [DONE]\n\n")
+    pub(crate) fn event_reply(&self, endpoint: Endpoint) -> Reply {
+        let end = match endpoint {
+            Endpoint::Messages => "",
+            Endpoint::Chat | Endpoint::Completions => "data: [DONE]\n\n",
+        };
+        Reply::events(self.event_at(endpoint) + end)
     }
 }
 

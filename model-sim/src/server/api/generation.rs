@@ -10,6 +10,7 @@ use super::errors::ApiError;
 use super::filler::Filler;
 use super::prompt::BlockChain;
 use super::request::CompletionRequest;
+use super::tool::ToolCall;
 use crate::engine::{EventKind, LoraId, Request, RequestId};
 use crate::lengths::{SHAREGPT_OUTPUT, mix};
 use crate::server::locked;
@@ -24,12 +25,38 @@ pub(crate) struct Choice {
     pub(crate) cached_tokens: u32,
     /// The text ends by itself, not by a limit.
     pub(crate) stops: bool,
-    pub(crate) filler: Filler,
+    filler: Filler,
+    /// Generated in place of the filler.
+    pub(crate) call: Option<Arc<ToolCall>>,
+    seed: u64,
 }
 
 impl Choice {
+    /// As the OpenAI endpoints call it. vLLM ends the call of a named function like a text.
     pub(crate) fn finish_reason(&self) -> &'static str {
-        if self.stops { "stop" } else { "length" }
+        match &self.call {
+            _ if !self.stops => "length",
+            Some(call) if !call.named => "tool_calls",
+            _ => "stop",
+        }
+    }
+
+    /// The token at `position`.
+    pub(crate) fn token(&self, position: u32) -> &str {
+        match &self.call {
+            None => self.filler.token(position),
+            Some(call) => call.token(position),
+        }
+    }
+
+    /// The text without any call.
+    pub(crate) fn text(&self) -> String {
+        self.filler.text(self.output_tokens)
+    }
+
+    /// What an answer to the call refers to.
+    pub(crate) fn call_id(&self) -> String {
+        format!("chatcmpl-tool-{:016x}", self.seed)
     }
 }
 
@@ -84,6 +111,7 @@ impl Generation {
             ));
         }
         let root = lora.map_or("", |_| model.as_str());
+        let call = request.call.clone().map(Arc::new);
         let mut choices = Vec::new();
         let mut requests = Vec::new();
         for prompt in &request.prompts {
@@ -104,17 +132,30 @@ impl Generation {
             for number in 0..request.n {
                 let seed = mix(text_seed.wrapping_add(u64::from(number)));
                 let drawn = u64::from(SHAREGPT_OUTPUT.draw(seed));
-                let output = request.max_tokens.unwrap_or(drawn).min(room) as u32;
+                let (output, stops) = match &call {
+                    None => (
+                        request.max_tokens.unwrap_or(drawn).min(room),
+                        request.max_tokens.is_none() && drawn <= room,
+                    ),
+                    Some(call) => {
+                        let whole = u64::from(call.tokens());
+                        let limit = request.max_tokens.unwrap_or(room).min(room);
+                        (whole.min(limit), whole <= limit)
+                    }
+                };
+                let output = output as u32;
                 let choice = Choice {
                     prompt_tokens: prompt.tokens() as u32,
                     output_tokens: output,
                     cached_tokens: 0,
-                    stops: request.max_tokens.is_none() && drawn <= room,
+                    stops,
                     filler: Filler::new(seed),
+                    call: call.clone(),
+                    seed,
                 };
                 let mut chain = chain.clone();
                 for position in 0..output {
-                    chain.push(choice.filler.token(position).as_bytes());
+                    chain.push(choice.token(position).as_bytes());
                 }
                 requests.push(Request {
                     prompt_tokens: choice.prompt_tokens,
@@ -170,7 +211,7 @@ impl Generation {
             shared.wake.notify_one();
         }
         let prefix = match endpoint {
-            Endpoint::Chat => "chatcmpl",
+            Endpoint::Chat | Endpoint::Messages => "chatcmpl",
             Endpoint::Completions => "cmpl",
         };
         let id = match &request.request_id {

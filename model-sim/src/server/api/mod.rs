@@ -1,9 +1,10 @@
-//! The OpenAI endpoints in vLLM's words.
+//! The OpenAI endpoints, and Anthropic's messages, in vLLM's words.
 
 mod errors;
 mod filler;
 mod generation;
 mod lora;
+mod messages;
 mod models;
 mod orca;
 mod prompt;
@@ -11,9 +12,11 @@ mod request;
 mod response;
 mod stream;
 mod tokenize;
+mod tool;
 
 pub(crate) use errors::{fault_status, not_found, too_large};
 pub(crate) use lora::{load_lora, unload_lora};
+pub(crate) use messages::count_tokens;
 pub(crate) use models::{models, version};
 pub(crate) use request::Endpoint;
 pub(crate) use stream::SseStream;
@@ -41,10 +44,10 @@ pub(crate) async fn complete(
 ) -> Reply {
     let request = match CompletionRequest::read(endpoint, parts, body) {
         Ok(request) => request,
-        Err(error) => return error.reply(),
+        Err(error) => return error.reply_at(endpoint),
     };
     if faults.drain {
-        return ApiError::shutting_down().reply();
+        return ApiError::shutting_down().reply_at(endpoint);
     }
     let (stream, include_usage, continuous_usage) = (
         request.stream,
@@ -60,18 +63,21 @@ pub(crate) async fn complete(
         Ok(generation) => generation,
         // vLLM has sent its headers by then: the client sees status 200.
         Err(error) if stream && error.status == StatusCode::SERVICE_UNAVAILABLE => {
-            return error.event_reply();
+            return error.event_reply(endpoint);
         }
-        Err(error) => return error.reply(),
+        Err(error) => return error.reply_at(endpoint),
     };
     if stream {
         return Reply::stream(SseStream::new(generation, include_usage, continuous_usage));
     }
     match generation.finished().await {
         Ok(()) => {
-            let reply = Reply::json(StatusCode::OK, response::finished(&generation));
-            orca::report(shared, parts, reply)
+            let body = match endpoint {
+                Endpoint::Messages => messages::finished(&generation),
+                Endpoint::Chat | Endpoint::Completions => response::finished(&generation),
+            };
+            orca::report(shared, parts, Reply::json(StatusCode::OK, body))
         }
-        Err(error) => error.reply(),
+        Err(error) => error.reply_at(endpoint),
     }
 }

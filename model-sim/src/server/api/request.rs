@@ -5,13 +5,17 @@ use http::request::Parts;
 use serde_json::{Map, Value};
 
 use super::errors::ApiError;
+use super::messages;
 use super::prompt::Prompt;
+use super::tool::ToolCall;
 
-/// Which of the two completion endpoints.
+/// Which of the endpoints that generate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Chat,
     Completions,
+    /// Anthropic's.
+    Messages,
 }
 
 /// A completion request, checked as far as it can be without knowing the models.
@@ -20,6 +24,8 @@ pub(crate) struct CompletionRequest {
     pub(crate) model: Option<String>,
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) max_tokens: Option<u64>,
+    /// The call of a tool that is generated in place of a text.
+    pub(crate) call: Option<ToolCall>,
     pub(crate) n: u32,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
@@ -83,7 +89,7 @@ fn bad_json(body: &[u8], error: &serde_json::Error) -> ApiError {
 }
 
 /// A value as vLLM shows it in validation errors: its kind and size, never its contents.
-fn described(value: &Value) -> String {
+pub(crate) fn described(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
@@ -101,6 +107,12 @@ impl CompletionRequest {
         let prompts = match endpoint {
             Endpoint::Chat => vec![chat_prompt(&fields)?],
             Endpoint::Completions => prompts(&fields)?,
+            Endpoint::Messages => vec![messages::prompt(&fields)?],
+        };
+        let call = match endpoint {
+            Endpoint::Chat => ToolCall::of_chat(&fields),
+            Endpoint::Completions => None,
+            Endpoint::Messages => ToolCall::of_messages(&fields),
         };
         let stream_options = present(&fields, "stream_options");
         let option = |name: &str| {
@@ -127,6 +139,10 @@ impl CompletionRequest {
             },
             // vLLM's completions stop after 16 tokens by default; here the length is drawn.
             Endpoint::Completions => at_least_one(&fields, "max_tokens")?,
+            Endpoint::Messages => match at_least_one(&fields, "max_tokens")? {
+                None => return Err(ApiError::missing("max_tokens", fields.len())),
+                given => given,
+            },
         };
         let request_id = parts
             .headers
@@ -136,6 +152,7 @@ impl CompletionRequest {
             model: string(&fields, "model")?,
             prompts,
             max_tokens,
+            call,
             n: n as u32,
             stream: boolean(&fields, "stream")?.unwrap_or(false),
             include_usage: option("include_usage").unwrap_or(false),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::Endpoint;
 use super::generation::{Choice, Generation, Header};
 
@@ -20,7 +22,7 @@ pub(crate) fn finished(generation: &Generation) -> String {
         ..
     } = header;
     let object = match endpoint {
-        Endpoint::Chat => "chat.completion",
+        Endpoint::Chat | Endpoint::Messages => "chat.completion",
         Endpoint::Completions => "text_completion",
     };
     let mut body = format!(
@@ -55,7 +57,7 @@ pub(crate) fn finished(generation: &Generation) -> String {
         &format!(r#","prompt_tokens_details":{details},"completion_tokens_details":null"#),
     );
     body.push_str(match endpoint {
-        Endpoint::Chat => {
+        Endpoint::Chat | Endpoint::Messages => {
             r#","prompt_logprobs":null,"prompt_token_ids":null,"prompt_text":null,"kv_transfer_params":null,"ec_transfer_params":null,"metrics":null}"#
         }
         Endpoint::Completions => {
@@ -66,13 +68,23 @@ pub(crate) fn finished(generation: &Generation) -> String {
 }
 
 fn push_choice(body: &mut String, endpoint: Endpoint, index: usize, choice: &Choice) {
-    let text = choice.filler.text(choice.output_tokens);
+    let (text, calls) = match &choice.call {
+        None => (choice.text(), String::new()),
+        Some(call) => {
+            let (id, name) = (json!(choice.call_id()), json!(call.name));
+            let arguments = json!(call.arguments);
+            let call = format!(
+                r#""tool_calls":[{{"id":{id},"type":"function","function":{{"name":{name},"arguments":{arguments}}}}}],"#
+            );
+            (String::new(), call)
+        }
+    };
     let reason = choice.finish_reason();
     // Writing to a string cannot fail.
     match endpoint {
-        Endpoint::Chat => write!(
+        Endpoint::Chat | Endpoint::Messages => write!(
             body,
-            r#"{{"index":{index},"message":{{"role":"assistant","content":"{text}","refusal":null,"annotations":null,"audio":null,"function_call":null,"reasoning":null}},"logprobs":null,"finish_reason":"{reason}","stop_reason":null,"token_ids":null,"routed_experts":null}}"#
+            r#"{{"index":{index},"message":{{"role":"assistant","content":"{text}","refusal":null,"annotations":null,"audio":null,"function_call":null,{calls}"reasoning":null}},"logprobs":null,"finish_reason":"{reason}","stop_reason":null,"token_ids":null,"routed_experts":null}}"#
         ),
         Endpoint::Completions => write!(
             body,

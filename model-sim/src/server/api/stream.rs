@@ -6,8 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
+use serde_json::json;
+
 use super::Endpoint;
-use super::generation::{Generation, Header};
+use super::generation::{Choice, Generation, Header};
+use super::messages;
 use super::response::{FINGERPRINT, Usage, cached_tokens, prompt_tokens};
 use crate::engine::EventKind;
 use crate::server::process::Progress;
@@ -50,11 +53,17 @@ impl SseStream {
             match ready!(self.generation.poll_progress(context)) {
                 Some(Ok(progress)) => self.note(progress),
                 Some(Err(error)) => {
-                    self.ready.push_back(error.event().into());
+                    self.ready.push_back(error.event_at(self.endpoint()).into());
                     self.end();
                 }
                 None => {
-                    if self.include_usage {
+                    if self.endpoint() == Endpoint::Messages {
+                        let Generation {
+                            header, choices, ..
+                        } = &self.generation;
+                        let events = messages::end(header, choices);
+                        self.ready.extend(events.map(Bytes::from));
+                    } else if self.include_usage {
                         let event = self.usage_event();
                         self.ready.push_back(event);
                     }
@@ -66,18 +75,44 @@ impl SseStream {
 
     fn end(&mut self) {
         self.over = true;
-        self.ready
-            .push_back(Bytes::from_static(b"data: [DONE]\n\n"));
+        match self.endpoint() {
+            // Its last event says that it is the last; after an error nothing follows.
+            Endpoint::Messages => {}
+            Endpoint::Chat | Endpoint::Completions => self
+                .ready
+                .push_back(Bytes::from_static(b"data: [DONE]\n\n")),
+        }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.generation.header.endpoint
+    }
+
+    /// What stands before the first token.
+    fn begin(&mut self) {
+        let Generation {
+            header, choices, ..
+        } = &self.generation;
+        match header.endpoint {
+            Endpoint::Chat => {
+                for index in 0..choices.len() {
+                    let event = self.role_event(index);
+                    self.ready.push_back(event);
+                }
+            }
+            Endpoint::Completions => {}
+            Endpoint::Messages => {
+                let events = messages::beginning(header, choices);
+                self.ready.extend(events.map(Bytes::from));
+            }
+        }
     }
 
     fn note(&mut self, progress: Progress) {
         match progress.kind {
             EventKind::FirstToken { .. } => {
-                if !self.began && self.generation.header.endpoint == Endpoint::Chat {
-                    for index in 0..self.generation.choices.len() {
-                        let event = self.role_event(index);
-                        self.ready.push_back(event);
-                    }
+                if !self.began {
+                    self.begin();
                 }
                 self.began = true;
                 self.token(progress.choice);
@@ -95,21 +130,28 @@ impl SseStream {
         else {
             return;
         };
-        let text = facts.filler.token(*sent);
+        let position = *sent;
         *sent += 1;
+        if self.generation.header.endpoint == Endpoint::Messages {
+            self.ready
+                .push_back(messages::token(facts, position).into());
+            return;
+        }
         let last = *sent >= facts.output_tokens;
         let reason = if last {
             format!(r#""{}","stop_reason":null"#, facts.finish_reason())
         } else {
             "null".to_owned()
         };
+        let delta = delta(facts, position);
         let mut event = self.beginning();
         match self.generation.header.endpoint {
-            Endpoint::Chat => write!(
+            Endpoint::Chat | Endpoint::Messages => write!(
                 event,
-                r#"{{"index":{choice},"delta":{{"content":"{text}"}},"logprobs":null,"finish_reason":{reason},"token_ids":null}}]"#
+                r#"{{"index":{choice},"delta":{delta},"logprobs":null,"finish_reason":{reason},"token_ids":null}}]"#
             ),
             Endpoint::Completions => {
+                let text = facts.token(position);
                 let reason = if last { reason } else { r#"null,"stop_reason":null"#.to_owned() };
                 write!(
                     event,
@@ -155,7 +197,7 @@ impl SseStream {
         let cached = cached_tokens(choices);
         let further = match (header.details, header.endpoint) {
             (false, _) => String::new(),
-            (true, Endpoint::Chat) => format!(
+            (true, Endpoint::Chat | Endpoint::Messages) => format!(
                 r#","prompt_tokens_details":{{"cached_tokens":{cached},"created_cache_tokens":0}}"#
             ),
             (true, Endpoint::Completions) => {
@@ -191,7 +233,7 @@ impl SseStream {
             ..
         } = &self.generation.header;
         let object = match endpoint {
-            Endpoint::Chat => "chat.completion.chunk",
+            Endpoint::Chat | Endpoint::Messages => "chat.completion.chunk",
             Endpoint::Completions => "text_completion",
         };
         let mut event = String::with_capacity(320);
@@ -202,4 +244,22 @@ impl SseStream {
         .ok();
         event
     }
+}
+
+/// What a token adds to a chat's message. The first token of a call tells its name.
+fn delta(choice: &Choice, position: u32) -> String {
+    let token = choice.token(position);
+    let Some(call) = &choice.call else {
+        return format!(r#"{{"content":"{token}"}}"#);
+    };
+    let arguments = json!(token);
+    let call = if position == 0 {
+        let (id, name) = (json!(choice.call_id()), json!(call.name));
+        format!(
+            r#""id":{id},"type":"function","index":0,"function":{{"name":{name},"arguments":{arguments}}}"#
+        )
+    } else {
+        format!(r#""index":0,"function":{{"arguments":{arguments}}}"#)
+    };
+    format!(r#"{{"tool_calls":[{{{call}}}]}}"#)
 }
