@@ -87,6 +87,10 @@ fn every_file_is_covered_here() {
         "istio/envoyfilter.yaml",
         "istio/cluster.yaml",
         "istio/inferencepool.yaml",
+        // Only names who picks: tests/istio/pool.rs.
+        "istio/pool.yaml",
+        "envoy-gateway/gateway.yaml",
+        "envoy-gateway/filter.yaml",
     ];
     for file in yaml_files(&folder("")) {
         assert!(
@@ -157,7 +161,7 @@ async fn routes_around_a_busy_pod(mut config: EnvoyConfig, header_reaches_pods: 
     );
 }
 
-/// The examples name a real pod network; the tests' pods live on loopback.
+/// The examples name a real pod network; the tests' pods live on loopback, in the fake agent's pool.
 fn allow_loopback(config: &mut EnvoyConfig) {
     let mut filters = config.get(at::HTTP_FILTERS).unwrap().clone();
     let mut changed = 0;
@@ -168,6 +172,8 @@ fn allow_loopback(config: &mut EnvoyConfig) {
         let mut plugin: Value = serde_json::from_str(value.as_str().unwrap()).unwrap();
         if plugin.get("pools").is_some() {
             plugin["allowed_cidrs"] = json!(["127.0.0.0/8"]);
+            // Pools of a cluster have their namespace in the name.
+            plugin["pools"][0]["name"] = json!("default");
             changed += 1;
         }
         *value = json!(plugin.to_string());
@@ -261,6 +267,62 @@ async fn the_inferencepool_file_works() {
     config.set(&place, json!(4_194_304)).unwrap();
     validate(&config).unwrap_or_else(|output| panic!("{output}"));
     routes_around_a_busy_pod(config, false).await;
+}
+
+/// What Envoy Gateway makes of the two files, so far as they say it: the patches applied, and
+/// `endpointOverride` as the policy that it stands for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_envoy_gateway_files_work() {
+    let read = |file: &str| istio::documents(&folder("envoy-gateway").join(file)).unwrap();
+    let patches = read("filter.yaml").remove(0)["spec"]["jsonPatches"].take();
+    let value = |index: usize| patches[index]["operation"]["value"].clone();
+    let mut config = istio::gateway().unwrap();
+    config.set(at::AGENT, value(0)).unwrap();
+    // The fake agent is at a loopback address, not at a name.
+    config
+        .set(&format!("{}/type", at::AGENT), json!("STATIC"))
+        .unwrap();
+    let mut filters = config.get(at::HTTP_FILTERS).unwrap().clone();
+    let router = "..http_filters[?(@.name=='envoy.filters.http.router')]";
+    assert_eq!(patches[1]["operation"]["jsonPath"], router);
+    filters.as_array_mut().unwrap().insert(0, value(1));
+    config.set(at::HTTP_FILTERS, filters).unwrap();
+    let mut config = with_local_wasm(config);
+
+    let traffic = read("gateway.yaml").remove(2);
+    let balancer = &traffic["spec"]["loadBalancer"];
+    let header = &balancer["endpointOverride"]["extractFrom"][0]["header"];
+    let fallback = match balancer["type"].as_str().unwrap() {
+        "RoundRobin" => "round_robin.v3.RoundRobin",
+        other => panic!("the test does not know {other}"),
+    };
+    let policies = "type.googleapis.com/envoy.extensions.load_balancing_policies";
+    let policy = |name: &str, typed: Value| json!({"policies": [{"typed_extension_config": {"name": name, "typed_config": typed}}]});
+    let fallback = policy(
+        "fallback",
+        json!({"@type": format!("{policies}.{fallback}")}),
+    );
+    let chosen = json!({
+        "@type": format!("{policies}.override_host.v3.OverrideHost"),
+        "override_host_sources": [{"header": header}], "fallback_policy": fallback,
+    });
+    let place = format!("{}/load_balancing_policy", at::MODEL_SERVERS);
+    config.set(&place, policy("chosen", chosen)).unwrap();
+    let limit = read("gateway.yaml").remove(3)["spec"]["connection"]["bufferLimit"].take();
+    assert_eq!(limit, "4Mi");
+    config
+        .set(
+            &format!("{}/per_connection_buffer_limit_bytes", at::LISTENER),
+            json!(4 << 20),
+        )
+        .unwrap();
+    routes_around_a_busy_pod(config, true).await;
+}
+
+/// The module where it was built, in place of where the pod has it.
+fn with_local_wasm(mut config: EnvoyConfig) -> EnvoyConfig {
+    config.wasm(&artifacts::filter_wasm().unwrap()).unwrap();
+    config
 }
 
 #[test]
