@@ -89,6 +89,8 @@ fn every_file_is_covered_here() {
         "istio/inferencepool.yaml",
         // Only names who picks: tests/istio/pool.rs.
         "istio/pool.yaml",
+        // tests/tracing.rs.
+        "tracing/tracing.yaml",
         "envoy-gateway/gateway.yaml",
         "envoy-gateway/filter.yaml",
     ];
