@@ -20,7 +20,7 @@ export RUST_TEST_THREADS_E2E ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build wasm wasm-chaos agent static-agent images test test-unit test-wasm test-pick test-e2e lint fmt demo demo-vllm \
-	test-vllm test-kubernetes test-admission test-page test-docs test-observability docs bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
+	test-vllm test-kubernetes test-istio test-clients test-admission test-page test-docs test-observability docs bench bench-filter bench-pick bench-prefix bench-rewrite bench-policy bench-agent \
 	bench-freshness bench-operating bench-envoy bench-routing bench-page bench-demo bench-admission clean
 
 help: ## List what can be done
@@ -107,6 +107,18 @@ test-kubernetes: wasm ## Run the Kubernetes source and deploy/ against a real AP
 	$(CARGO) build --locked -p metrics-agent --features kubernetes
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --features kubernetes --test kubernetes -- --ignored --test-threads=1
+
+test-istio: wasm ## Run the Istio files as a real istiod makes them, on a real API server (builds both, needs Go)
+	scripts/get-kubernetes.sh && scripts/get-istio.sh
+	$(CARGO) build --locked -p metrics-agent
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --features kubernetes --test istio -- --ignored --test-threads=1
+
+test-clients: wasm ## Run guidellm, inference-perf and the official clients through Envoy (needs Python 3.12)
+	clients/setup.sh
+	$(CARGO) build --locked -p metrics-agent
+	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
+		$(CARGO) test --locked -p e2e --test clients -- --ignored --test-threads=1
 
 test-page: ## Run the status page in a real Chromium; screenshots go to target/page
 	scripts/get-node.sh && scripts/get-chromium.sh

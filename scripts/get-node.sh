@@ -5,11 +5,12 @@
 #   scripts/get-node.sh         node alone
 #   scripts/get-node.sh --npm   node with its npm, which some systems package apart
 #
-# ZEROHOP_TOOLS   where to put it instead of <repo>/.tools
+# ZEROHOP_TOOLS         where to put it instead of <repo>/.tools
+# ZEROHOP_NODE_OLDEST   the oldest major version that will do; default 18
 set -euo pipefail
 
 version=24.19.0
-oldest=18
+oldest=${ZEROHOP_NODE_OLDEST:-18}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${ZEROHOP_TOOLS:-$(dirname "$here")/.tools}
 home=$tools/node
