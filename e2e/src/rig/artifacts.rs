@@ -89,6 +89,20 @@ pub fn kubernetes(program: &str) -> Result<PathBuf, RigError> {
     )
 }
 
+/// A program or file of `scripts/get-istio.sh`.
+///
+/// # Errors
+/// When it was not built.
+#[cfg(feature = "kubernetes")]
+pub fn istio(file: &str) -> Result<PathBuf, RigError> {
+    find(
+        "a part of Istio",
+        "ZEROHOP_ISTIO",
+        "scripts/get-istio.sh",
+        &[repository().join(".tools/istio").join(file)],
+    )
+}
+
 /// Cargo's target directory.
 #[must_use]
 pub fn target() -> PathBuf {

@@ -2,9 +2,17 @@
 
 use std::{net::SocketAddr, process::Command, time::Duration};
 
+use serde_json::{Value, json};
+
 use super::{
-    admin::Admin, artifacts, config::EnvoyConfig, error::RigError, eventually::eventually,
-    ports::free_address, process::Process, scratch::Scratch,
+    admin::Admin,
+    artifacts,
+    config::{EnvoyConfig, socket_address},
+    error::RigError,
+    eventually::eventually,
+    ports::free_address,
+    process::Process,
+    scratch::Scratch,
 };
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -24,10 +32,37 @@ impl Envoy {
     /// # Errors
     /// When it does not come up; the error carries the end of its log.
     pub async fn start(mut config: EnvoyConfig, concurrency: u32) -> Result<Self, RigError> {
-        let scratch = Scratch::new()?;
         let (address, admin) = (free_address(), free_address());
         config.listen(address, admin)?;
-        let file = scratch.write("envoy.json", &config.root().to_string())?;
+        Self::launch(config.root(), address, admin, concurrency).await
+    }
+
+    /// Starts Envoy with a bootstrap whose control plane makes it listen at `address`, and waits until
+    /// it serves.
+    ///
+    /// # Errors
+    /// When it does not come up; the error carries the end of its log.
+    pub async fn follow(
+        mut bootstrap: Value,
+        address: SocketAddr,
+        concurrency: u32,
+    ) -> Result<Self, RigError> {
+        let admin = free_address();
+        if let Some(fields) = bootstrap.as_object_mut() {
+            let address = json!({"address": socket_address(admin)});
+            fields.insert("admin".to_owned(), address);
+        }
+        Self::launch(&bootstrap, address, admin, concurrency).await
+    }
+
+    async fn launch(
+        config: &Value,
+        address: SocketAddr,
+        admin: SocketAddr,
+        concurrency: u32,
+    ) -> Result<Self, RigError> {
+        let scratch = Scratch::new()?;
+        let file = scratch.write("envoy.json", &config.to_string())?;
         // For a look at one failing test: ZEROHOP_ENVOY_LOG=http:trace,wasm:trace
         let levels = std::env::var("ZEROHOP_ENVOY_LOG");
         let levels = levels.as_deref().unwrap_or("wasm:info,config:info");

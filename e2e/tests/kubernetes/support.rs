@@ -84,24 +84,7 @@ pub(crate) fn definitions() -> Vec<Value> {
 pub(crate) async fn cluster() -> (Cluster, Objects) {
     let cluster = Cluster::start().await.unwrap();
     let objects = cluster.objects(ADMIN).await.unwrap();
-    for definition in definitions() {
-        objects.apply(&definition).await.unwrap();
-    }
-    for definition in definitions() {
-        e2e::rig::eventually("the definition is served", SOON, || async {
-            let found = objects.get(&definition).await.unwrap().unwrap();
-            let conditions = found
-                .pointer("/status/conditions")
-                .and_then(Value::as_array);
-            conditions.is_some_and(|conditions| {
-                conditions
-                    .iter()
-                    .any(|one| one["type"] == "Established" && one["status"] == "True")
-            })
-        })
-        .await
-        .unwrap();
-    }
+    objects.define(&definitions(), SOON).await.unwrap();
     let namespace = json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {

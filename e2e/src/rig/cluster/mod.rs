@@ -4,8 +4,10 @@
 //! do: no scheduler binds pods, no controller makes them, and the status of a pod is what a test
 //! writes.
 
+pub mod istiod;
 mod objects;
 mod server;
 
+pub use istiod::Istiod;
 pub use objects::{Objects, documents};
 pub use server::{ADMIN, Cluster};

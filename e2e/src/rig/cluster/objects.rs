@@ -1,6 +1,6 @@
 //! What a test does to the objects of a cluster.
 
-use std::{collections::HashMap, path::Path, sync::Mutex};
+use std::{collections::HashMap, path::Path, sync::Mutex, time::Duration};
 
 use kube::{
     Api, Client,
@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::super::error::RigError;
+use super::super::{error::RigError, eventually::eventually};
 
 /// Who writes, for server-side apply.
 const MANAGER: &str = "zerohop-tests";
@@ -51,6 +51,27 @@ impl Objects {
     /// When the server refuses, in its words.
     pub async fn apply(&self, object: &Value) -> Result<Value, RigError> {
         self.send(object, false).await
+    }
+
+    /// Adds resource definitions and waits until their objects are served.
+    ///
+    /// # Errors
+    /// When the server refuses one, in its words, or does not serve it within `limit`.
+    pub async fn define(&self, definitions: &[Value], limit: Duration) -> Result<(), RigError> {
+        for definition in definitions {
+            self.apply(definition).await?;
+        }
+        for definition in definitions {
+            eventually("a definition is served", limit, || async {
+                let found = self.get(definition).await.ok().flatten();
+                let found = found.unwrap_or_default();
+                let conditions = found.pointer("/status/conditions");
+                let mut conditions = conditions.and_then(Value::as_array).into_iter().flatten();
+                conditions.any(|one| one["type"] == "Established" && one["status"] == "True")
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// What the server would make of the object, with every unknown field and every breach of its

@@ -85,6 +85,14 @@ impl Pod {
         Self::start_at(SocketAddr::new(ip, 0), false).await
     }
 
+    /// Starts an idle pod at `address`.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub async fn start_here(address: SocketAddr) -> Result<Self, RigError> {
+        Self::start_at(address, false).await
+    }
+
     async fn start_at(address: SocketAddr, h2c: bool) -> Result<Self, RigError> {
         let shared = Arc::new(Shared {
             behaviour: Mutex::default(),
