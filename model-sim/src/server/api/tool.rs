@@ -106,7 +106,7 @@ mod tests {
 
     use super::ToolCall;
 
-    fn chat(choice: Value) -> Option<ToolCall> {
+    fn chat(choice: &Value) -> Option<ToolCall> {
         let weather = json!({"name": "weather", "parameters": {"type": "object", "properties": {
             "city": {"type": "string"}, "unit": {"enum": ["C", "F"]}, "days": {"type": "integer"}}}});
         let request = json!({"tool_choice": choice, "tools": [
@@ -117,24 +117,24 @@ mod tests {
     #[test]
     fn a_forced_call_has_arguments_that_fit_and_nothing_else_is_called() {
         let named = json!({"type": "function", "function": {"name": "weather"}});
-        let call = chat(named).unwrap();
+        let call = chat(&named).unwrap();
         assert_eq!(call.name, "weather");
         let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
         assert_eq!(arguments, json!({"city": "the", "days": 1, "unit": "C"}));
-        assert_eq!(chat(json!("required")).unwrap().name, "clock");
+        assert_eq!(chat(&json!("required")).unwrap().name, "clock");
         for choice in [
             json!("auto"),
             json!("none"),
             json!(null),
             json!({"function": {"name": "x"}}),
         ] {
-            assert_eq!(chat(choice.clone()), None, "{choice}");
+            assert_eq!(chat(&choice), None, "{choice}");
         }
     }
 
     #[test]
     fn the_tokens_are_the_arguments() {
-        let call = chat(json!({"function": {"name": "weather"}})).unwrap();
+        let call = chat(&json!({"function": {"name": "weather"}})).unwrap();
         let whole: String = (0..call.tokens())
             .map(|position| call.token(position))
             .collect();
