@@ -11,14 +11,8 @@ use crate::{
 
 const CHECKED: &str = "metrics-agent/src/config/checked.rs";
 const CUSTOM: &str = "metrics-agent/src/scrape/dialect/custom.rs";
-const CONFIG: Owner = Owner {
-    file: CHECKED,
-    name: "Config",
-};
-const PLACE: Owner = Owner {
-    file: CHECKED,
-    name: "MetricsPlace",
-};
+const CONFIG: Owner = Owner::of(CHECKED, "Config");
+const PLACE: Owner = Owner::of(CHECKED, "MetricsPlace");
 
 fn parse(document: &Value) -> Result<String, Vec<Mistake>> {
     match config::parse("agent.yaml", &document.to_string()) {
@@ -59,17 +53,14 @@ pub(crate) fn chapter() -> String {
 fn sections() -> Vec<Section> {
     let section = |path, name, checked| Section {
         path,
-        owner: Owner {
-            file: CHECKED,
-            name,
-        },
+        owner: Owner::of(CHECKED, name),
         checked,
         elsewhere: Vec::new(),
     };
     let engine = |path, name, fields: &[&'static str]| Section {
         elsewhere: fields
             .iter()
-            .map(|field| elsewhere(field, Owner { file: CUSTOM, name }, field, "=none"))
+            .map(|field| elsewhere(field, Owner::of(CUSTOM, name), field, "=none"))
             .collect(),
         ..section(path, name, "")
     };
@@ -117,37 +108,25 @@ fn sections() -> Vec<Section> {
                 ),
                 elsewhere(
                     "name",
-                    Owner {
-                        file: CHECKED,
-                        name: "Endpoint",
-                    },
+                    Owner::of(CHECKED, "Endpoint"),
                     "name",
                     "=the address",
                 ),
                 elsewhere(
                     "price",
-                    Owner {
-                        file: CHECKED,
-                        name: "Endpoint",
-                    },
+                    Owner::of(CHECKED, "Endpoint"),
                     "price",
                     "=the pool's",
                 ),
                 elsewhere(
                     "engine",
-                    Owner {
-                        file: CHECKED,
-                        name: "Endpoint",
-                    },
+                    Owner::of(CHECKED, "Endpoint"),
                     "engine",
                     "=the pool's",
                 ),
                 elsewhere(
                     "metrics",
-                    Owner {
-                        file: CHECKED,
-                        name: "Endpoint",
-                    },
+                    Owner::of(CHECKED, "Endpoint"),
                     "metrics",
                     "=the pool's",
                 ),

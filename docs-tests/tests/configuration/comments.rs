@@ -13,6 +13,12 @@ pub(crate) struct Owner {
     pub(crate) name: &'static str,
 }
 
+impl Owner {
+    pub(crate) const fn of(file: &'static str, name: &'static str) -> Self {
+        Self { file, name }
+    }
+}
+
 /// What is said of a field.
 #[derive(Debug, Default)]
 pub(crate) struct Comment {

@@ -9,34 +9,16 @@ use crate::{
     section::{Document, Section, elsewhere},
 };
 
-const CONFIG: Owner = Owner {
-    file: "filter/src/config.rs",
-    name: "Config",
-};
-const MODELS: Owner = Owner {
-    file: "filter/src/config/models.rs",
-    name: "ModelsConfig",
-};
+const CONFIG: Owner = Owner::of("filter/src/config.rs", "Config");
+const MODELS: Owner = Owner::of("filter/src/config/models.rs", "ModelsConfig");
 const ANSWERS: Owner = Owner {
     name: "ModelAnswers",
     ..MODELS
 };
-const PICKER: Owner = Owner {
-    file: "picker/src/config/mod.rs",
-    name: "PickerConfig",
-};
-const STEP: Owner = Owner {
-    file: "picker/src/step_model.rs",
-    name: "StepModel",
-};
-const FILTER_ADMISSION: Owner = Owner {
-    file: "filter/src/config/admission.rs",
-    name: "AdmissionConfig",
-};
-const ADMISSION: Owner = Owner {
-    file: "admission/src/config.rs",
-    name: "AdmissionConfig",
-};
+const PICKER: Owner = Owner::of("picker/src/config/mod.rs", "PickerConfig");
+const STEP: Owner = Owner::of("picker/src/step_model.rs", "StepModel");
+const FILTER_ADMISSION: Owner = Owner::of("filter/src/config/admission.rs", "AdmissionConfig");
+const ADMISSION: Owner = Owner::of("admission/src/config.rs", "AdmissionConfig");
 
 /// What a page says better than a message, which must cost the wasm little; and the policies that only the
 /// simulator is built with.

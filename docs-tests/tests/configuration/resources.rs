@@ -11,10 +11,7 @@ use crate::{
 
 const POOL: &str = "inference-api/src/pool.rs";
 const REWRITE: &str = "inference-api/src/rewrite.rs";
-const TARGET: Owner = Owner {
-    file: "pool-state/src/policy.rs",
-    name: "Target",
-};
+const TARGET: Owner = Owner::of("pool-state/src/policy.rs", "Target");
 
 fn parse(document: &Value) -> Result<String, Vec<Mistake>> {
     match inference_api::parse(document, Source::File, &Origin::default()) {
@@ -62,7 +59,7 @@ pub(crate) fn chapter() -> String {
                 Section {
                     elsewhere: vec![elsewhere(
                         "priority",
-                        owner("inference-api/src/objective.rs", "InferenceObjective"),
+                        Owner::of("inference-api/src/objective.rs", "InferenceObjective"),
                         "priority",
                         "=`0`",
                     )],
@@ -110,14 +107,10 @@ fn kind(name: &str, version: &str, spec: &Value, sections: Vec<Section>) -> Stri
     format!("### {name}\n\n`apiVersion` is `{version}`.\n\n{table}")
 }
 
-fn owner(file: &'static str, name: &'static str) -> Owner {
-    Owner { file, name }
-}
-
 fn section(path: &'static str, file: &'static str, name: &'static str) -> Section {
     Section {
         path,
-        owner: owner(file, name),
+        owner: Owner::of(file, name),
         checked: "spec",
         elsewhere: Vec::new(),
     }
@@ -134,13 +127,13 @@ fn pool_ref() -> Section {
 }
 
 fn pool() -> Vec<Section> {
-    let picker = owner(POOL, "PickerRef");
+    let picker = Owner::of(POOL, "PickerRef");
     vec![
         section("spec", POOL, "InferencePool"),
         Section {
             elsewhere: vec![elsewhere(
                 "matchLabels",
-                owner(POOL, "InferencePool"),
+                Owner::of(POOL, "InferencePool"),
                 "selector",
                 "",
             )],
@@ -149,7 +142,7 @@ fn pool() -> Vec<Section> {
         Section {
             elsewhere: vec![elsewhere(
                 "number",
-                owner(POOL, "InferencePool"),
+                Owner::of(POOL, "InferencePool"),
                 "target_ports",
                 "",
             )],
@@ -175,7 +168,7 @@ fn pool() -> Vec<Section> {
 }
 
 fn rewrite() -> Vec<Section> {
-    let rule = owner(REWRITE, "RewriteRule");
+    let rule = Owner::of(REWRITE, "RewriteRule");
     vec![
         section("spec", REWRITE, "InferenceModelRewrite"),
         pool_ref(),
@@ -200,7 +193,7 @@ fn rewrite() -> Vec<Section> {
 
 fn model() -> Vec<Section> {
     let file = "inference-api/src/model.rs";
-    let model = owner(file, "InferenceModel");
+    let model = Owner::of(file, "InferenceModel");
     vec![
         Section {
             elsewhere: vec![
@@ -225,25 +218,25 @@ fn endpoint() -> Section {
         elsewhere: vec![
             elsewhere(
                 "ports",
-                owner("inference-api/src/pod.rs", "Pod"),
+                Owner::of("inference-api/src/pod.rs", "Pod"),
                 "ports",
                 "=the pool's `targetPorts`",
             ),
             elsewhere(
                 "labels",
-                owner("inference-api/src/pod.rs", "Pod"),
+                Owner::of("inference-api/src/pod.rs", "Pod"),
                 "labels",
                 "=none",
             ),
             elsewhere(
                 "uid",
-                owner("inference-api/src/pod.rs", "Pod"),
+                Owner::of("inference-api/src/pod.rs", "Pod"),
                 "uid",
                 "=none",
             ),
             elsewhere(
                 "ready",
-                owner("inference-api/src/pod.rs", "Pod"),
+                Owner::of("inference-api/src/pod.rs", "Pod"),
                 "ready",
                 "=`true`",
             ),
