@@ -6,7 +6,6 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 file=${1:-target/bench/operating.json}
-goal=300
 
 mkdir -p "$(dirname "$file")" target
 clone=$(mktemp -d target/demo-cold.XXXXXX)
@@ -21,19 +20,11 @@ env -u CARGO_TARGET_DIR make -C "$clone" demo >"$clone.log" 2>&1 || {
 end=$(date +%s.%N)
 rm -f "$clone.log"
 
-python3 - "$file" "$start" "$end" "$goal" <<'PYTHON'
-import json
-import pathlib
-import sys
-
-path, start, end, goal = pathlib.Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
-figure = {"id": "operating.demo_cold_s", "value": round(end - start, 1), "unit": "s", "goal": goal, "better": "lower"}
-try:
-    figures = json.loads(path.read_text())["figures"]
-except (OSError, ValueError, KeyError):
-    figures = []
-figures = [old for old in figures if old["id"] != figure["id"]] + [figure]
-path.write_text(json.dumps({"bench": "operating", "figures": figures}) + "\n")
-verdict = "" if figure["value"] <= goal else "  MISSED"
-print(f"{figure['id']:<50} {figure['value']:>8} s, goal {goal:.0f}{verdict}")
-PYTHON
+export PATH="$PATH:${ZEROHOP_TOOLS:-.tools}/node/bin"
+scripts/get-node.sh >/dev/null
+node --input-type=module -e '
+import { add } from "./scripts/figures.mjs";
+const [file, start, end] = process.argv.slice(1);
+const value = Number((end - start).toFixed(1));
+add(file, [{ id: "operating.demo_cold_s", value, unit: "s", goal: 300 }]);
+' "$file" "$start" "$end"

@@ -5,8 +5,9 @@
 //
 // A figure is the time in the VM plus, for each call of the host, what Envoy takes for it (measured in
 // Envoy 1.40 from within a filter, nanoseconds).
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { WASI } from 'node:wasi';
+import { add } from './figures.mjs';
 
 const ENVOY_NS = {
   proxy_increment_metric: 60,
@@ -50,7 +51,7 @@ imports.wasi_snapshot_preview1.clock_time_get = (...args) => {
   return clock(...args);
 };
 const write = imports.wasi_snapshot_preview1.fd_write;
-const figures = {};
+const figures = [];
 const state = {};
 imports.wasi_snapshot_preview1.fd_write = (fd, vectors, length, written) => {
   if (fd !== 1) return write(fd, vectors, length, written);
@@ -71,15 +72,12 @@ imports.wasi_snapshot_preview1.fd_write = (fd, vectors, length, written) => {
         const made = (calls[name] ?? 0) - (state.before[name] ?? 0);
         us += ((made / state.repetitions) * ns) / 1000;
       }
-      figures[`operating.${id}`] = Number(us.toFixed(3));
-      const goal = GOALS[id] ? `goal ${GOALS[id]}` : '';
-      console.log(`${id.padEnd(40)} ${us.toFixed(2).padStart(8)} us, ${Number(number).toFixed(2)} of it in the VM  ${goal}`);
+      console.log(`${id}: ${us.toFixed(2)} us, ${Number(number).toFixed(2)} of it in the VM`);
+      figures.push({ id: `operating.${id}`, value: Number(us.toFixed(3)), unit: 'us', goal: GOALS[id] });
     }
   }
   return 0;
 };
 ({ exports } = await WebAssembly.instantiate(module, { ...imports, env }));
 wasi.start({ exports: { memory: exports.memory, _start: exports._start } });
-const report = process.argv[3];
-const known = existsSync(report) ? JSON.parse(readFileSync(report)) : {};
-writeFileSync(report, `${JSON.stringify({ ...known, ...figures }, null, 2)}\n`);
+add(process.argv[3], figures);

@@ -1,7 +1,6 @@
 // How fast the page is there, and what it costs the agent:  node bench.mjs FILE
 
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { add } from "../../../scripts/figures.mjs";
 import { Chromium } from "./chromium.mjs";
 import { Stage } from "./stage.mjs";
 
@@ -36,7 +35,7 @@ try {
   const watched = await used();
   await chromium.send("Page.navigate", { url: "about:blank" });
   const alone = await used();
-  const figure = (id, value, goal) => figures.push({ id, value: Math.round(value * 10) / 10, unit: id.includes("cpu") ? "ms/s" : "ms", ...(goal ? { goal } : {}), better: "lower" });
+  const figure = (id, value, goal) => figures.push({ id, value: Math.round(value * 10) / 10, unit: id.includes("cpu") ? "ms/s" : "ms", goal });
   figure("operating.page_first_paint_ms.500", median(paints), 300);
   figure("operating.page_all_pods_drawn_ms.500", median(drawn), 300);
   figure("operating.page_agent_cpu_ms_per_s.500", watched, 50);
@@ -46,13 +45,4 @@ try {
   await chromium.stop();
 }
 
-const file = process.argv[2];
-let before = [];
-try {
-  before = JSON.parse(readFileSync(file, "utf8")).figures.filter((old) => figures.every((figure) => figure.id !== old.id));
-} catch {
-  // Nothing was measured there before.
-}
-mkdirSync(dirname(file), { recursive: true });
-writeFileSync(file, `${JSON.stringify({ bench: "operating", figures: [...before, ...figures] })}\n`);
-for (const { id, value, goal, unit } of figures) console.log(`${id.padEnd(50)} ${String(value).padStart(8)} ${unit}${goal ? `, goal ${goal}${value > goal ? "  MISSED" : ""}` : ""}`);
+add(process.argv[2], figures);
