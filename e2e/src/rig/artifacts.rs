@@ -89,18 +89,38 @@ pub fn kubernetes(program: &str) -> Result<PathBuf, RigError> {
     )
 }
 
-/// A program or file of `scripts/get-istio.sh`.
+/// istiod, which `scripts/get-istio.sh` builds.
 ///
 /// # Errors
 /// When it was not built.
 #[cfg(feature = "kubernetes")]
-pub fn istio(file: &str) -> Result<PathBuf, RigError> {
+pub fn istiod() -> Result<PathBuf, RigError> {
     find(
-        "a part of Istio",
-        "ZEROHOP_ISTIO",
+        "istiod",
+        "ZEROHOP_ISTIOD",
         "scripts/get-istio.sh",
-        &[repository().join(".tools/istio").join(file)],
+        &[repository().join(".tools/istio/pilot-discovery")],
     )
+}
+
+/// Where `scripts/get-istio.sh` puts the resource definitions of a product.
+///
+/// # Errors
+/// When it has not.
+#[cfg(feature = "kubernetes")]
+pub fn istio_definitions(product: &str) -> Result<PathBuf, RigError> {
+    let definitions = env::var_os("ZEROHOP_ISTIO_DEFINITIONS").map(PathBuf::from);
+    let definitions = definitions.unwrap_or_else(|| repository().join(".tools/istio/definitions"));
+    let path = definitions.join(product);
+    if path.is_dir() {
+        return Ok(path);
+    }
+    Err(RigError::Missing {
+        what: "a product's resource definitions",
+        path,
+        run: "scripts/get-istio.sh",
+        variable: "ZEROHOP_ISTIO_DEFINITIONS",
+    })
 }
 
 /// Cargo's target directory.

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod envoy_gateway;
 mod pool;
 mod service;
 mod stage;

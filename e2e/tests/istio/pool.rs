@@ -1,11 +1,11 @@
 //! An HTTPRoute to an InferencePool, without ext_proc, with what the Kustomize overlay installs.
 
-use crate::stage::{POOL, Stage};
+use crate::stage::{Backend, Stage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs istiod: make test-istio"]
 async fn an_inferencepool_is_served_without_its_picker() {
-    let stage = Stage::start("inference/default", POOL).await;
+    let stage = Stage::start(Backend::Pool).await;
     let before = stage.gateway().await;
     assert!(
         stage
@@ -21,6 +21,9 @@ async fn an_inferencepool_is_served_without_its_picker() {
     // header_to_metadata takes the header away behind the filter.
     stage.picks_the_idle_pod(&envoy, false).await;
     let filters = stage.filters(&envoy).await;
+    let place = |name: &str| filters.iter().position(|filter| filter == name);
+    let (ours, moved) = (place("zerohop"), place("zerohop-to-metadata"));
+    assert!(ours.is_some() && ours < moved, "{filters:?}");
     assert!(
         !filters.iter().any(|filter| filter == EXT_PROC),
         "{filters:?}"

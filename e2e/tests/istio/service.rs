@@ -1,11 +1,11 @@
 //! An HTTPRoute to a Service of model servers, with the files that are applied by hand.
 
-use crate::stage::{SERVICE, Stage};
+use crate::stage::{Backend, Stage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs istiod: make test-istio"]
 async fn istiod_makes_the_wasmplugins_a_pair_that_picks() {
-    let stage = Stage::start("default", SERVICE).await;
+    let stage = Stage::start(Backend::Service).await;
     stage.apply(&["wasmplugin.yaml", "cluster.yaml"]).await;
     let envoy = stage.gateway().await;
     stage.picks_the_idle_pod(&envoy, true).await;
@@ -19,7 +19,7 @@ async fn istiod_makes_the_wasmplugins_a_pair_that_picks() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs istiod: make test-istio"]
 async fn istiod_makes_the_envoyfilter_one_filter_that_picks() {
-    let stage = Stage::start("default", SERVICE).await;
+    let stage = Stage::start(Backend::Service).await;
     stage.apply(&["envoyfilter.yaml", "cluster.yaml"]).await;
     let envoy = stage.gateway().await;
     stage.picks_the_idle_pod(&envoy, true).await;

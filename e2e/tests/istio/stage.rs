@@ -1,10 +1,17 @@
 //! A namespace with a Gateway, two model servers and an agent, under a real istiod.
 //!
-//! No kubelet runs a pod, so that a WorkloadEntry stands for each: istiod lets a Service, and an
-//! InferencePool, select them like pods. They are at loopback addresses of their own, as pods have,
-//! with one port.
+//! No kubelet runs a pod and no controller makes endpoints. For a Service a WorkloadEntry stands for
+//! each pod, at a loopback address of its own; istiod lets a Service select them like pods. The Service
+//! behind an InferencePool has no address of its own and takes endpoints from EndpointSlices alone,
+//! which may not be loopback addresses: there the pods are two ports of this machine's own address.
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use e2e::rig::{
     Agent, AgentConfig, Client, Envoy, Pod, Protocol, RequestSpec, artifacts,
@@ -15,45 +22,58 @@ use e2e::rig::{
 };
 use serde_json::{Value, json};
 
-const NAMESPACE: &str = "inference";
+pub(crate) const NAMESPACE: &str = "inference";
 /// The address that the gateway's own pod would have.
 const GATEWAY_IP: &str = "127.0.2.1";
 /// Everything that is waited for happens within this time, also on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
-/// A backend for the HTTPRoute: the Service of the example files.
-pub(crate) const SERVICE: &str = "{name: model-servers, port: 8000}";
-/// A backend for the HTTPRoute: the InferencePool.
-pub(crate) const POOL: &str =
-    "{group: inference.networking.k8s.io, kind: InferencePool, name: default}";
+/// Where the HTTPRoute leads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// The Service of the files that are applied by hand.
+    Service,
+    /// The InferencePool of the Kustomize overlay.
+    Pool,
+}
 
 pub(crate) struct Stage {
     _cluster: Cluster,
     objects: Objects,
     istiod: Istiod,
     pods: [Pod; 2],
-    _agent: Agent,
+    agent: Agent,
     address: SocketAddr,
 }
 
 impl Stage {
-    /// Starts everything but the gateway's Envoy. `pool` is what the agent calls the pool, `backend`
-    /// where the HTTPRoute leads.
-    pub(crate) async fn start(pool: &str, backend: &str) -> Self {
-        let port = free_address().port();
-        let here = |last: u8| SocketAddr::from(([127, 0, 1, last], port));
+    /// Starts everything but the gateway's Envoy.
+    pub(crate) async fn start(backend: Backend) -> Self {
+        let free = || free_address().port();
+        let (pool, addresses) = match backend {
+            Backend::Service => {
+                let port = free();
+                let here = |last: u8| SocketAddr::from(([127, 0, 1, last], port));
+                ("default", [here(1), here(2)])
+            }
+            Backend::Pool => {
+                let here = own_address();
+                let at = |port: u16| SocketAddr::new(here, port);
+                ("inference/default", [at(free()), at(free())])
+            }
+        };
         let pods = [
-            Pod::start_here(here(1)).await.unwrap(),
-            Pod::start_here(here(2)).await.unwrap(),
+            Pod::start_here(addresses[0]).await.unwrap(),
+            Pod::start_here(addresses[1]).await.unwrap(),
         ];
         pods[0].metrics(|metrics| metrics.waiting = 60.0);
         let mut config = AgentConfig::new(Vec::new());
-        config.pools = vec![(pool.to_owned(), pods.iter().map(Pod::address).collect())];
+        config.pools = vec![(pool.to_owned(), addresses.to_vec())];
         let agent = Agent::start(config).await.unwrap();
 
         let cluster = Cluster::start().await.unwrap();
         let objects = cluster.objects(ADMIN).await.unwrap();
-        let definitions = istiod::definitions().unwrap();
+        let definitions = istiod::definitions("istio").unwrap();
         objects.define(&definitions, SOON).await.unwrap();
         for namespace in [istiod::NAMESPACE, NAMESPACE] {
             let namespace =
@@ -67,20 +87,67 @@ impl Stage {
             istiod,
             address: free_address(),
             pods,
-            _agent: agent,
+            agent,
         };
         let text = stage.installed(backend);
         for object in documents(Path::new("the stage's objects"), &text).unwrap() {
             stage.objects.apply(&object).await.unwrap();
         }
+        if backend == Backend::Pool {
+            stage.slice().await;
+        }
         stage
     }
 
+    /// Does for the pool's Service what the controller for EndpointSlices would.
+    async fn slice(&self) {
+        let found = tokio::sync::OnceCell::new();
+        let made = || async {
+            let services = self.objects.list("v1", "Service", NAMESPACE).await.unwrap();
+            let of_pool = |service: &&Value| {
+                let name = service["metadata"]["name"].as_str().unwrap_or("");
+                name.starts_with("default-ip-")
+            };
+            let service = services.iter().find(of_pool).cloned();
+            service.is_some_and(|service| found.set(service).is_ok())
+        };
+        eventually("istiod has made the pool's Service", SOON, made)
+            .await
+            .unwrap();
+        let service = found.get().unwrap();
+        let ports = service["spec"]["ports"].as_array().unwrap().iter();
+        let ports: Vec<Value> = ports
+            .map(
+                |port| json!({"name": port["name"], "port": port["targetPort"], "protocol": "TCP"}),
+            )
+            .collect();
+        assert_eq!(ports.len(), 2, "{service}");
+        let name = &service["metadata"]["name"];
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": name}},
+            "endpoints": [{"addresses": [self.pods[0].address().ip()], "conditions": {"ready": true}}],
+            "ports": ports,
+        });
+        self.objects.apply(&slice).await.unwrap();
+    }
+
     /// What a cluster has before zerohop comes: gateway, route, model servers; and where the agent is.
-    fn installed(&self, backend: &str) -> String {
+    fn installed(&self, backend: Backend) -> String {
+        let backend = match backend {
+            Backend::Service => "{name: model-servers, port: 8000}",
+            Backend::Pool => {
+                "{group: inference.networking.k8s.io, kind: InferencePool, name: default}"
+            }
+        };
         let listener = self.address.port();
-        let pods = self.pods[0].address().port();
-        let agent = self._agent.config().grpc.port();
+        let [pods, second] = self.pods.each_ref().map(|pod| pod.address().port());
+        let agent = self.agent.config().grpc.port();
+        let more = if second == pods {
+            String::new()
+        } else {
+            format!(", {{number: {second}}}")
+        };
         let entry = |name: &str, address: &str, labels: &str, ports: &str| {
             format!(
                 "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n\
@@ -109,7 +176,7 @@ impl Stage {
                  spec: {{selector: {{{agents}}}, ports: [{{name: grpc, port: 9002, targetPort: grpc, appProtocol: grpc}}]}}\n\
                  ---\napiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\n\
                  metadata: {{name: default, namespace: {NAMESPACE}}}\n\
-                 spec:\n  selector: {{matchLabels: {{app: llama}}}}\n  targetPorts: [{{number: {pods}}}]\n  \
+                 spec:\n  selector: {{matchLabels: {{app: llama}}}}\n  targetPorts: [{{number: {pods}}}{more}]\n  \
                  endpointPickerRef: {{name: zerohop-agent, port: {{number: 9002}}}}\n"
             ),
             entry("pod-0", "127.0.1.1", "app: llama", &format!("http: {pods}")),
@@ -154,7 +221,7 @@ impl Stage {
     async fn apply_ours(&self, mut objects: Vec<Value>) {
         assert!(!objects.is_empty());
         for object in &mut objects {
-            localize(object);
+            self.localize(object);
             self.objects.apply(object).await.unwrap();
         }
     }
@@ -232,27 +299,42 @@ impl Stage {
             seen.len()
         );
     }
+
+    /// The examples name a registry and a pod network; the tests have a file and these pods.
+    fn localize(&self, object: &mut Value) {
+        let wasm = artifacts::filter_wasm().unwrap();
+        let networks: BTreeSet<String> = self
+            .pods
+            .iter()
+            .map(|pod| format!("{}/32", pod.address().ip()))
+            .collect();
+        let cidrs = json!(networks);
+        if let Some(url) = object.pointer_mut("/spec/url") {
+            *url = json!(format!("file://{}", wasm.display()));
+        }
+        if let Some(allowed) = object.pointer_mut("/spec/pluginConfig/allowed_cidrs") {
+            *allowed = cidrs.clone();
+        }
+        let patches = object.pointer_mut("/spec/configPatches");
+        for patch in patches.and_then(Value::as_array_mut).into_iter().flatten() {
+            let config = "/patch/value/typed_config/config";
+            if let Some(code) = patch.pointer_mut(&format!("{config}/vm_config/code")) {
+                *code = json!({"local": {"filename": wasm}});
+            }
+            if let Some(text) = patch.pointer_mut(&format!("{config}/configuration/value")) {
+                let mut plugin: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+                plugin["allowed_cidrs"] = cidrs.clone();
+                *text = json!(plugin.to_string());
+            }
+        }
+    }
 }
 
-/// The examples name a registry and a real pod network; the tests have a file and loopback.
-fn localize(object: &mut Value) {
-    let wasm = artifacts::filter_wasm().unwrap();
-    if let Some(url) = object.pointer_mut("/spec/url") {
-        *url = json!(format!("file://{}", wasm.display()));
-    }
-    if let Some(cidrs) = object.pointer_mut("/spec/pluginConfig/allowed_cidrs") {
-        *cidrs = json!(["127.0.0.0/8"]);
-    }
-    let patches = object.pointer_mut("/spec/configPatches");
-    for patch in patches.and_then(Value::as_array_mut).into_iter().flatten() {
-        let config = "/patch/value/typed_config/config";
-        if let Some(code) = patch.pointer_mut(&format!("{config}/vm_config/code")) {
-            *code = json!({"local": {"filename": wasm}});
-        }
-        if let Some(text) = patch.pointer_mut(&format!("{config}/configuration/value")) {
-            let mut plugin: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
-            plugin["allowed_cidrs"] = json!(["127.0.0.0/8"]);
-            *text = json!(plugin.to_string());
-        }
-    }
+/// The address by which this machine would reach others. Nothing is sent for the question.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket
+        .connect("192.0.2.1:9")
+        .expect("a machine without any route has no address that Kubernetes takes for a pod");
+    socket.local_addr().unwrap().ip()
 }

@@ -9,7 +9,7 @@
 //! Istio's agent, which runs beside Envoy in a pod, is left out: it hands certificates and images
 //! over, of which a test has none. Images are local files.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ impl Istiod {
         // Nothing of what Istio's own Envoy adds: no statistics filter, no mutual TLS.
         fs::write(&mesh, "enableAutoMtls: false\ndefaultProviders: {}\n")
             .map_err(RigError::io("write the mesh's configuration"))?;
-        let mut command = Command::new(artifacts::istio("pilot-discovery")?);
+        let mut command = Command::new(artifacts::istiod()?);
         command
             .current_dir(&home)
             .envs(ENVIRONMENT)
@@ -138,15 +138,15 @@ async fn ready(http: SocketAddr) -> bool {
     answer.is_ok_and(|answer| answer.status == 200)
 }
 
-/// The resource definitions of Istio, of the Gateway API and of the InferencePool that this istiod was
-/// built with.
+/// The resource definitions of one product: `istio`, with those of the Gateway API and of the
+/// InferencePool that istiod was built with, or `envoy-gateway`.
 ///
 /// # Errors
 /// When they are missing or cannot be read.
-pub fn definitions() -> Result<Vec<Value>, RigError> {
-    let directory = artifacts::istio("definitions/crd-all.gen.yaml")?;
-    let directory = directory.parent().unwrap_or(Path::new("."));
-    let entries = fs::read_dir(directory).map_err(RigError::io("list Istio's definitions"))?;
+pub fn definitions(product: &str) -> Result<Vec<Value>, RigError> {
+    let directory = artifacts::istio_definitions(product)?;
+    let doing = format!("list {}", directory.display());
+    let entries = fs::read_dir(&directory).map_err(RigError::io(doing))?;
     let mut found = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();
