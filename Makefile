@@ -97,7 +97,7 @@ test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --test vllm -- --ignored --test-threads=1
 
-test-admission: wasm ## Admission under load on real Envoy: overload (fails yet), two tenants, a great flood
+test-admission: wasm ## Admission under load on real Envoy: overload, two tenants, a great flood
 	$(CARGO) build --locked -p metrics-agent
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
 		$(CARGO) test --locked -p e2e --no-fail-fast --test admission_load --test admission_flood -- --ignored --test-threads=1

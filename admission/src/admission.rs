@@ -21,7 +21,7 @@ use picker::{Decision, EndpointId, Millis, Priority, freshness::Ladder};
 use self::claim::Claim;
 use crate::{
     board::Board,
-    config::{AdmissionConfig, Measure},
+    config::{AdmissionConfig, Bound, Measure},
     drain::Drain,
     effect::{Dispatch, Effect},
     queue::{Full, Queue, Ticket, Waiting},
@@ -35,6 +35,7 @@ use crate::{
 const WALK: usize = 32;
 /// How often a plan is tried anew that lost the claim to another worker.
 const TRIES: usize = 4;
+
 /// A request that asks to be admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Arrival {
@@ -76,6 +77,8 @@ pub struct Admission<T> {
     drain: Drain,
     saturation: f32,
     effects: Vec<Effect<T>>,
+    /// Those that lost their place to somebody more important, and are answered from the root context.
+    turned_out: Vec<Effect<T>>,
 }
 
 impl<T> Admission<T> {
@@ -92,6 +95,7 @@ impl<T> Admission<T> {
             drain: Drain::default(),
             saturation: 0.0,
             effects: Vec::new(),
+            turned_out: Vec::new(),
         }
     }
 
@@ -196,8 +200,7 @@ impl<T> Admission<T> {
         held: T,
         is_first: bool,
     ) -> Arrived<T> {
-        let waiting = self.waiting(arrival, now);
-        let ticket = match self.queue.push(waiting, held) {
+        let ticket = match self.push(site, now, arrival, held) {
             Ok(ticket) => ticket,
             Err((Full(bound), held)) => {
                 let refusal =
@@ -217,6 +220,35 @@ impl<T> Admission<T> {
             Some(Effect::Refuse { held, refusal, .. }) => Arrived::Refused(held, refusal),
             None => Arrived::Held(ticket),
         }
+    }
+
+    /// Puts a request into the queue. Where all places are taken, a less important one is turned out for it.
+    fn push(
+        &mut self,
+        site: &mut impl Site<T>,
+        now: Millis,
+        arrival: &Arrival,
+        held: T,
+    ) -> Result<Ticket, (Full, T)> {
+        let waiting = self.waiting(arrival, now);
+        let held = match self.queue.push(waiting, held) {
+            Err((Full(Bound::Worker), held)) => held,
+            result => return result,
+        };
+        let loser = self.queue.place_for(arrival.priority, arrival.bytes);
+        let Some((least, loser)) = loser.and_then(|ticket| self.queue.remove(ticket)) else {
+            return Err((Full(Bound::Worker), held));
+        };
+        let reason = Reason::Full(Bound::Worker);
+        self.turned_out.push(Effect::Refuse {
+            held: loser,
+            refusal: self.refusal(reason, least.priority, least.flow, now),
+            waited_ms: now.since(least.arrived),
+        });
+        if let Some(queue) = site.queue() {
+            site.wake(queue);
+        }
+        self.queue.push(waiting, held)
     }
 
     fn waiting(&self, arrival: &Arrival, now: Millis) -> Waiting {
@@ -269,7 +301,9 @@ impl<T> Admission<T> {
     pub fn woken(&mut self, site: &mut impl Site<T>, now: Millis) -> Vec<Effect<T>> {
         self.board.read(site, now);
         self.plan(site, now, WALK);
-        std::mem::take(&mut self.effects)
+        let mut effects = std::mem::take(&mut self.turned_out);
+        effects.append(&mut self.effects);
+        effects
     }
 
     /// Every 20 ms while something waits: answers those whose time is over, and plans. Only from the root
@@ -353,10 +387,14 @@ impl<T> Admission<T> {
     /// The limits that hold for a priority.
     fn limits(&self, priority: Priority) -> Limits {
         let hold_back = self.config.hold_back;
+        let room = Limits {
+            spare: priority.is_sheddable().then_some(self.config.spare_share),
+            ..self.config.room
+        };
         if priority < hold_back.below && hold_back.share > 0.0 {
-            self.config.room.times(1.0 - hold_back.share)
+            room.times(1.0 - hold_back.share)
         } else {
-            self.config.room
+            room
         }
     }
 
@@ -414,7 +452,13 @@ impl<T> Admission<T> {
     /// Whether neither a tick nor a wake-up would do anything: nothing waits here, and the board says so.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.queue.is_empty() && !self.board.has_row()
+        self.is_empty() && !self.board.has_row()
+    }
+
+    /// Whether no request waits here, be it for room or for its refusal.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.turned_out.is_empty()
     }
 
     /// The queue, for gauges.

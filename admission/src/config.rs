@@ -5,9 +5,10 @@
 //! ```json
 //! {
 //!   "measure": "predicted_ttft",
-//!   "ttft_target_ms": 200,
+//!   "ttft_target_ms": 150,
 //!   "room": {"waiting": 8, "prefill_tokens": 4096, "kv_usage": 0.97},
 //!   "unclaimed_share": 0.5,
+//!   "spare_share": 0.05,
 //!   "hold_back": {"share": 0, "below": 0},
 //!   "order": "fcfs",
 //!   "ttl_ms": 60000,
@@ -100,8 +101,8 @@ pub struct AdmissionConfig {
     /// By what the pool counts as full.
     pub measure: Measure,
     /// The TTFT that is to be kept, in milliseconds, `1.0..=60000.0`: a sheddable request is refused
-    /// when it would have to wait for longer. With 200 the scheduling study's goodput was best, 500
-    /// was too late.
+    /// when it would have to wait for longer. Measured under overload (docs/benchmarks/admission.md): 200
+    /// gives the critical ones a greater and all together no better goodput, 500 is too late.
     pub ttft_target_ms: f32,
     /// What an endpoint may have before it counts as full.
     pub room: Limits,
@@ -109,6 +110,10 @@ pub struct AdmissionConfig {
     /// workers from taking the same room in the same millisecond, and costs microseconds; while half of
     /// the room is free there is enough for both. 0 claims always, and then no limit is ever passed.
     pub unclaimed_share: f32,
+    /// The share of the requests that an endpoint runs at once, `0.0..=0.9`, that sheddable requests
+    /// leave free, and one at least, so that a more important one need not wait for somebody's answer to
+    /// end. Looked at where it is known how many that are.
+    pub spare_share: f32,
     /// Room that unimportant requests leave to the others.
     pub hold_back: HoldBack,
     /// In which order the requests of one flow go.
@@ -133,9 +138,10 @@ impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
             measure: Measure::default(),
-            ttft_target_ms: 200.0,
+            ttft_target_ms: 150.0,
             room: Limits::default(),
             unclaimed_share: 0.5,
+            spare_share: 0.05,
             hold_back: HoldBack::default(),
             order: Order::default(),
             ttl_ms: 60_000,
@@ -177,6 +183,9 @@ impl RawAdmissionConfig {
         }
         if let Some(share) = root.number("unclaimed_share", 0.0..=1.0) {
             config.unclaimed_share = share as f32;
+        }
+        if let Some(share) = root.number("spare_share", 0.0..=0.9) {
+            config.spare_share = share as f32;
         }
         let room = root.section("room");
         let hold_back = root.section("hold_back");

@@ -30,6 +30,7 @@ mod queue;
 mod refusal;
 mod room;
 pub mod saturation;
+mod sequences;
 mod site;
 
 pub use admission::{Admission, Arrival, Arrived};
@@ -39,4 +40,5 @@ pub use effect::{Dispatch, Effect};
 pub use queue::{Full, Queue, Ticket, Waiting};
 pub use refusal::{Reason, Refusal};
 pub use room::{Limits, Room};
+pub use sequences::SequenceLimits;
 pub use site::{Guard, Shared, Site};

@@ -171,6 +171,18 @@ impl<T> Queue<T> {
         Some((waiting, held))
     }
 
+    /// Who must go where all places are taken, so that a request of so many bytes has one: the newest of
+    /// the least priority, if that is less than its own and leaves enough.
+    #[must_use]
+    pub fn place_for(&self, priority: Priority, bytes: u64) -> Option<Ticket> {
+        let mut bands = self.bands.iter().rev();
+        let (least, band) = bands.find(|(_, band)| !band.is_empty())?;
+        let newest = band.newest().filter(|_| least.0 < priority)?;
+        let freed = self.entries.get(&newest)?.waiting.bytes;
+        let then = (self.bytes - freed).saturating_add(bytes);
+        (then <= self.worker.bytes).then_some(newest)
+    }
+
     /// The first request that expires by `now`; take it out with [`Queue::remove`].
     #[must_use]
     pub fn expired(&self, now: Millis) -> Option<Ticket> {

@@ -4,6 +4,7 @@
 //!   waiting         = max(sent without a first token, scraped waiting as it ages)
 //!   prefill tokens  = sent and not computed yet
 //!   KV cache        = scraped as it ages + what is not computed yet; at least what was sent
+//!   sequences       = sent, of as many as the endpoint was seen to run at once; for the sheddable alone
 //! ```
 //!
 //! The ledger is never doubted, signals only add to it; what is unknown is no reason to wait.
@@ -21,6 +22,10 @@ pub struct Limits {
     pub prefill_tokens: f32,
     /// KV-cache utilization, `0.1..=1.0`; full from here on.
     pub kv_usage: f32,
+    /// The share of the requests that an endpoint runs at once, `0.0..=0.9`, that must stay free for
+    /// others, and one at least; looked at where it is known how many that are
+    /// ([`crate::SequenceLimits`]). `None` for those who may take the last.
+    pub spare: Option<f32>,
 }
 
 impl Default for Limits {
@@ -29,18 +34,20 @@ impl Default for Limits {
             waiting: 8.0,
             prefill_tokens: 4_096.0,
             kv_usage: 0.97,
+            spare: None,
         }
     }
 }
 
 impl Limits {
-    /// All limits as a share of what they are, for those who must leave the rest to others.
+    /// The first three as a share of what they are, for those who must leave the rest to others.
     #[must_use]
     pub fn times(self, share: f32) -> Self {
         Self {
             waiting: self.waiting * share,
             prefill_tokens: self.prefill_tokens * share,
             kv_usage: self.kv_usage * share,
+            ..self
         }
     }
 }
@@ -54,6 +61,10 @@ pub struct Room {
     pub prefill_tokens: f32,
     /// KV-cache utilization with these.
     pub kv_usage: f32,
+    /// Requests there.
+    pub requests: f32,
+    /// How many run at once, where that was learned.
+    pub sequence_limit: Option<u32>,
 }
 
 impl Room {
@@ -88,6 +99,8 @@ impl Room {
             waiting: (known.prefilling as f32).max(faded(&signals.waiting)),
             prefill_tokens,
             kv_usage,
+            requests: known.requests as f32,
+            sequence_limit: local.sequence_limit,
         }
     }
 
@@ -97,6 +110,17 @@ impl Room {
         self.waiting < limits.waiting
             && self.prefill_tokens < limits.prefill_tokens
             && self.kv_usage < limits.kv_usage
+            && self.leaves(limits.spare)
+    }
+
+    /// Whether another request would leave so much of the sequences free.
+    fn leaves(&self, spare: Option<f32>) -> bool {
+        let (Some(limit), Some(share)) = (self.sequence_limit, spare) else {
+            return true;
+        };
+        let limit = limit as f32;
+        let spare = (limit * share).max(1.0);
+        self.requests < (limit - spare).max(1.0)
     }
 }
 

@@ -331,8 +331,8 @@ fn a_bound_that_is_reached_refuses_with_its_name() {
     let world = World::new(0);
     let mut gate = Gate::new(&world, 1, config);
     let ticket = gate.waits(0, Held::new(1, 1));
-    gate.waits(1, Held::new(2, 1));
-    match gate.arrive(2, Held::new(3, 1)) {
+    gate.waits(0, Held::new(2, 1));
+    match gate.arrive(0, Held::new(3, 1)) {
         Arrived::Refused(_, refusal) => {
             assert_eq!(refusal.reason, Reason::Full(Bound::Worker));
             assert_eq!(refusal.status(), 429);
@@ -351,6 +351,53 @@ fn a_bound_that_is_reached_refuses_with_its_name() {
     );
     assert_eq!(gate.admission.left(&mut gate.site, now, ticket), None);
     gate.waits(2, Held::new(4, 1));
+}
+
+#[test]
+fn a_full_queue_turns_out_the_newest_of_the_least_important_for_somebody_more_so() {
+    let config = AdmissionConfig {
+        worker: Bounds {
+            requests: 4,
+            bytes: 1_000,
+        },
+        ..AdmissionConfig::default()
+    };
+    let world = World::new(0);
+    let mut gate = Gate::new(&world, 1, config);
+    for (number, priority) in [(1, 5), (2, 0), (3, 1), (4, 0)] {
+        gate.waits(priority, Held::new(number, 1));
+    }
+    let waits = |gate: &Gate| gate.admission.queue().len();
+    assert!(matches!(
+        gate.arrive(0, Held::new(9, 1)),
+        Arrived::Refused(..)
+    ));
+    let large = Arrival {
+        priority: Priority(7),
+        bytes: 1_001,
+        ..Arrival::default()
+    };
+    assert!(
+        matches!(gate.ask(&large, Held::new(9, 1)), Arrived::Refused(..)),
+        "nobody is turned out for what has no place even so"
+    );
+    assert_eq!(waits(&gate), 4);
+    for (number, loser) in [(5, 4), (6, 2), (7, 3)] {
+        gate.waits(2, Held::new(number, 1));
+        assert_eq!(waits(&gate), 4);
+        assert!(!gate.admission.is_empty());
+        let now = gate.site.tell_time();
+        let effects = gate.admission.woken(&mut gate.site, now);
+        assert_eq!(refused(&effects[0]), Reason::Full(Bound::Worker));
+        let Effect::Refuse { held, .. } = &effects[0] else {
+            panic!("{effects:?}");
+        };
+        assert_eq!((held.number, effects.len()), (loser, 1));
+    }
+    assert!(
+        matches!(gate.arrive(2, Held::new(8, 1)), Arrived::Refused(..)),
+        "all that wait are as important"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@
 //!   zerohop/v1/pool/<name>/lease          who holds the stream for this pool
 //!   zerohop/v1/pool/<name>/agent          which agent's cluster the latest configuration names
 //!   zerohop/v1/pool/<name>/board          which workers hold requests back for want of room
+//!   zerohop/v1/pool/<name>/sequences      how many requests its engines run at once
 //!   zerohop/v1/pool/<name>/claim          moves whenever a worker took room for what it had held
 //! ```
 
@@ -47,6 +48,8 @@ pub struct PoolKeys {
     pub agent: String,
     /// Who holds requests back.
     pub board: String,
+    /// How many requests its engines run at once, by the holder of its lease.
+    pub sequences: String,
     /// Moves with the room that is taken.
     pub claim: String,
 }
@@ -64,6 +67,7 @@ impl PoolKeys {
             lease: key("lease"),
             agent: key("agent"),
             board: key("board"),
+            sequences: key("sequences"),
             claim: key("claim"),
         }
     }
@@ -74,7 +78,7 @@ impl PoolKeys {
         for key in state
             .into_iter()
             .chain([&self.policy, &self.policy_version])
-            .chain([&self.board, &self.claim])
+            .chain([&self.board, &self.sequences, &self.claim])
         {
             create(host, key);
         }

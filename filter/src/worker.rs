@@ -17,7 +17,7 @@ mod requests;
 mod shadow;
 pub mod view;
 
-use ::admission::{Admission, Backpressure, Refusal, Ticket};
+use ::admission::{Admission, Backpressure, Refusal, SequenceLimits, Ticket};
 use picker::{
     Decision, Endpoint, EndpointId, Millis, Picker, Reason, RequestFacts, SplitMix64,
     breaker::Breaker, ledger::Ledger,
@@ -107,6 +107,7 @@ struct Pool {
     shadow: Option<ShadowMetrics>,
     admission: Option<Box<Admission<Held>>>,
     backpressure: Backpressure,
+    sequence_limits: SequenceLimits,
 }
 
 impl Pool {
@@ -169,6 +170,7 @@ impl Worker {
                 ))
             }),
             backpressure: Backpressure::default(),
+            sequence_limits: SequenceLimits::default(),
         };
         Self {
             mode: config.mode,
@@ -387,6 +389,9 @@ impl Worker {
                 pool.view.recount(&self.ledger, &self.others);
                 pool.picker.retain(pool.view.endpoints());
                 pool.breaker.retain(pool.view.endpoints());
+                if self.admission.is_some() {
+                    pool.view.read_limits(host);
+                }
             }
         }
     }

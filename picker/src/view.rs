@@ -37,6 +37,9 @@ pub struct LocalState {
     /// Whether its own requests failed there of late (see [`crate::breaker`]); weighs like
     /// [`crate::Health::Suspect`].
     pub suspect: bool,
+    /// How many requests it runs at once, at least 1, where that was learned (admission does, see
+    /// `admission::SequenceLimits`); otherwise as configured.
+    pub sequence_limit: Option<u32>,
 }
 
 /// The state of a pool at the moment of a decision.

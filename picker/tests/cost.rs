@@ -36,7 +36,7 @@ fn random_load(endpoint: &mut Endpoint, entropy: &mut SplitMix64) -> LocalState 
     signals.kv_usage = gauge(entropy.unit() as f32);
     LocalState {
         in_flight: random_in_flight(entropy),
-        suspect: false,
+        ..LocalState::default()
     }
 }
 
@@ -246,7 +246,7 @@ impl Gateway {
             .iter()
             .map(|endpoint| LocalState {
                 in_flight: self.ledger.get(endpoint.id),
-                suspect: false,
+                ..LocalState::default()
             })
             .collect();
         let view = PoolView {

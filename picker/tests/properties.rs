@@ -121,7 +121,12 @@ fn endpoint() -> impl Strategy<Value = (Endpoint, LocalState)> {
             endpoint.signals.mean_output_tokens = output;
             endpoint.signals.kv_blocks = kv_blocks;
             endpoint.signals.kv_block_size = kv_blocks;
-            (endpoint, LocalState { in_flight, suspect })
+            let local = LocalState {
+                in_flight,
+                suspect,
+                ..LocalState::default()
+            };
+            (endpoint, local)
         },
     )
 }

@@ -14,10 +14,10 @@ fn nothing_and_the_documented_defaults_are_the_same() {
     assert_eq!(check("{}"), Ok(AdmissionConfig::default()));
     let documented = r#"{
         "measure": "predicted_ttft",
-        "ttft_target_ms": 200,
+        "ttft_target_ms": 150,
         "room": {"waiting": 8, "prefill_tokens": 4096, "kv_usage": 0.97},
         "unclaimed_share": 0.5,
-        "hold_back": {"share": 0, "below": 0},
+        "spare_share": 0.05, "hold_back": {"share": 0, "below": 0},
         "order": "fcfs",
         "ttl_ms": 60000,
         "sheddable_hold_ms": 500,

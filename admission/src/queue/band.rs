@@ -103,6 +103,12 @@ impl Band {
         }
     }
 
+    /// The request that came last.
+    pub(super) fn newest(&self) -> Option<Ticket> {
+        let lasts = self.flows.values().filter_map(|flow| flow.waiting.last());
+        lasts.map(|(_, ticket)| *ticket).max()
+    }
+
     /// Requests and bytes.
     pub(super) const fn size(&self) -> (u64, u64) {
         (self.requests, self.bytes)

@@ -22,7 +22,7 @@ fn local(prefilling: u32, prefill_tokens: u64) -> LocalState {
             prefilling,
             prefill_tokens,
         },
-        suspect: false,
+        ..LocalState::default()
     }
 }
 
@@ -72,6 +72,7 @@ fn each_limit_alone_makes_an_endpoint_full() {
         waiting: 7.0,
         prefill_tokens: 4_095.0,
         kv_usage: 0.96,
+        ..Room::default()
     };
     assert!(below.is_within(&limits));
     for full in [
@@ -89,5 +90,33 @@ fn each_limit_alone_makes_an_endpoint_full() {
         },
     ] {
         assert!(!full.is_within(&limits), "{full:?}");
+    }
+}
+
+#[test]
+fn the_sheddable_leave_sequences_free_where_it_is_known_how_many_there_are() {
+    let sheddable = Limits {
+        spare: Some(0.1),
+        ..Limits::default()
+    };
+    let table = [
+        // requests, limit, whether another sheddable one may go
+        (500.0, None, true),
+        (6.0, Some(8), true),
+        (7.0, Some(8), false),
+        (229.0, Some(256), true),
+        (231.0, Some(256), false),
+        (0.0, Some(1), true),
+        (1.0, Some(1), false),
+        (0.0, Some(0), true),
+    ];
+    for (requests, sequence_limit, goes) in table {
+        let room = Room {
+            requests,
+            sequence_limit,
+            ..Room::default()
+        };
+        assert_eq!(room.is_within(&sheddable), goes, "{room:?}");
+        assert!(room.is_within(&Limits::default()), "others may: {room:?}");
     }
 }

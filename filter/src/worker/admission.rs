@@ -169,7 +169,7 @@ impl Worker {
         self.suppose_first_tokens(now);
         for index in 0..self.pools.len() {
             let effects = self.with_admission(host, index, now, |admission, site| {
-                (!admission.queue().is_empty()).then(|| admission.woken(site, now))
+                (!admission.is_empty()).then(|| admission.woken(site, now))
             });
             self.settle(host, own, index, effects.flatten().unwrap_or_default());
         }
@@ -181,7 +181,7 @@ impl Worker {
         let mut any = false;
         for index in 0..self.pools.len() {
             let effects = self.with_admission(host, index, now, |admission, site| {
-                (!admission.queue().is_empty()).then(|| admission.tick(site, now))
+                (!admission.is_empty()).then(|| admission.tick(site, now))
             });
             self.settle(host, own, index, effects.flatten().unwrap_or_default());
             any |= self.holds(index);
@@ -207,7 +207,7 @@ impl Worker {
     fn holds(&self, index: usize) -> bool {
         let pool = self.pools.get(index);
         let admission = pool.and_then(|pool| pool.admission.as_ref());
-        admission.is_some_and(|admission| !admission.queue().is_empty())
+        admission.is_some_and(|admission| !admission.is_empty())
     }
 
     /// Shows how much waits, in all workers, and how full the pools are. Every worker shows the same, so

@@ -1,13 +1,38 @@
 //! What the worker that leads does for all: it shares the pools' states and tells what is in flight.
 
+use ::admission::SequenceLimits;
 use picker::{EndpointId, Millis, PoolSnapshot};
-use pool_state::slot::pool;
+use pool_state::slot::{pool, sequences};
 
-use super::Worker;
+use super::{Pool, Worker};
 use crate::{host::Host, metrics::PoolGauges, slots};
 
 /// One endpoint's load.
 pub type Load = (EndpointId, picker::InFlight);
+
+impl Pool {
+    /// Learns how many requests the engines run at once, and tells the other workers.
+    fn learn_limits(&mut self, host: &dyn Host, snapshot: &PoolSnapshot) {
+        let key = &self.keys.sequences;
+        if self.sequence_limits.is_empty() {
+            let before = sequences::decode(&host.shared(key).value);
+            self.sequence_limits = SequenceLimits::resume(&before.unwrap_or_default());
+        }
+        let before = self.sequence_limits.known();
+        let prefill_tokens = |id| self.view.prefill_tokens(id);
+        self.sequence_limits
+            .observe(&snapshot.endpoints, prefill_tokens);
+        let known = self.sequence_limits.known();
+        if known != before
+            && let Err(error) = host.set_shared(key, &sequences::encode(&known))
+        {
+            log::error!(
+                "sequence limits of pool {} not shared: {error}",
+                snapshot.pool
+            );
+        }
+    }
+}
 
 impl Worker {
     /// As leader: publishes a pool's state to all workers.
@@ -15,6 +40,9 @@ impl Worker {
         let Some(pool) = self.pools.get_mut(index) else {
             return;
         };
+        if self.admission.is_some() {
+            pool.learn_limits(host, snapshot);
+        }
         match host.set_shared(&pool.keys.snapshot, &pool::encode(snapshot)) {
             Ok(()) => slots::bump(host, &pool.keys.version),
             Err(error) => log::error!("state of pool {} not shared: {error}", pool.config.name),

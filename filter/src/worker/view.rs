@@ -14,7 +14,7 @@ use picker::{
     Endpoint, EndpointId, InFlight, LocalState, Millis, PoolSnapshot, PoolView, SnapshotVersion,
     breaker::Breaker, ledger::Ledger,
 };
-use pool_state::slot::{SlotError, pool};
+use pool_state::slot::{SlotError, pool, sequences};
 
 use crate::{
     config::AllowedAddresses,
@@ -200,6 +200,30 @@ impl View {
         if let (Some(own), Some(endpoint)) = (self.own.get_mut(index), self.endpoints.get(index)) {
             *own = load_of(endpoint.id, |id| ledger.get(id));
         }
+    }
+
+    /// Takes over how many requests the engines run at once; after the copy was replaced.
+    pub fn read_limits(&mut self, host: &dyn Host) {
+        let limits = sequences::decode(&host.shared(&self.keys.sequences).value);
+        for (id, limit) in limits.unwrap_or_default() {
+            let index = self.index(id.address);
+            let index = index.filter(|index| {
+                let endpoint = self.endpoints.get(*index);
+                endpoint.is_some_and(|endpoint| endpoint.id == id)
+            });
+            if let Some(local) = index.and_then(|index| self.local.get_mut(index)) {
+                local.sequence_limit = Some(limit);
+            }
+        }
+    }
+
+    /// What this Envoy has sent to an endpoint and is not computed yet, in prompt tokens.
+    #[must_use]
+    pub fn prefill_tokens(&self, id: EndpointId) -> u64 {
+        let index = self.index(id.address);
+        let load =
+            index.and_then(|index| Some(self.own.get(index)?.plus(*self.others.get(index)?)));
+        load.unwrap_or_default().prefill_tokens
     }
 
     /// What the picker looks at.

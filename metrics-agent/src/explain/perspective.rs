@@ -77,7 +77,7 @@ impl Perspective {
         }
         let local = endpoints.iter().map(|endpoint| LocalState {
             in_flight: own.get(&endpoint.id).copied().unwrap_or_default(),
-            suspect: false,
+            ..LocalState::default()
         });
         Ok(Self {
             local: local.collect(),

@@ -132,7 +132,7 @@ fn local(entropy: &mut SplitMix64) -> LocalState {
             tokens: u64::from(requests) * 500,
             ..InFlight::default()
         },
-        suspect: false,
+        ..LocalState::default()
     }
 }
 

@@ -37,7 +37,7 @@ fn local(requests: u32) -> LocalState {
             tokens: 0,
             ..InFlight::default()
         },
-        suspect: false,
+        ..LocalState::default()
     }
 }
 

@@ -99,7 +99,7 @@ impl Pool {
     pub fn local(&self) -> Vec<LocalState> {
         let state = |endpoint: &Endpoint| LocalState {
             in_flight: self.ledger.get(endpoint.id),
-            suspect: false,
+            ..LocalState::default()
         };
         self.endpoints.iter().map(state).collect()
     }

@@ -27,6 +27,7 @@ pub(super) enum Kind {
     PrefixLog = 5,
     Policy = 6,
     Board = 7,
+    Sequences = 8,
 }
 
 /// Writes one framed value.

@@ -9,7 +9,7 @@
 //!   offset  bytes  all numbers little-endian
 //!        0      4  magic "zhps"
 //!        4      1  kind: 1 pool, 2 in-flight table, 3 lease, 4 version, 5 prefix log,
-//!                6 policy, 7 admission board
+//!                6 policy, 7 admission board, 8 sequence limits
 //!        5      1  layout version, 2
 //!        6      2  zero
 //!        8      4  length of the whole value in bytes
@@ -26,6 +26,7 @@ pub mod lease;
 pub mod policy;
 pub mod pool;
 pub mod prefix_log;
+pub mod sequences;
 pub mod version;
 
 /// Why a value of shared data was refused.

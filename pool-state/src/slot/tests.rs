@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use picker::{InFlight, Millis, PoolSnapshot, Priority, SplitMix64};
+use picker::{EndpointId, InFlight, Millis, PoolSnapshot, Priority, SplitMix64};
 use xxhash_rust::xxh64::xxh64;
 
 use super::{
     SlotError, board, board::Row, in_flight, in_flight::InFlightTable, lease, lease::Lease, pool,
-    version,
+    sequences, version,
 };
 use crate::testing::{clock, id, random_pool, sample};
 
@@ -47,8 +47,16 @@ fn rows() -> [Row; 2] {
     [row(3, -5, 1), row(u64::MAX, i32::MAX, u32::MAX)]
 }
 
+fn limits() -> [(EndpointId, u32); 2] {
+    let id = |last| EndpointId {
+        address: ([10, 0, 0, last], 8000).into(),
+        generation: 7,
+    };
+    [(id(1), 1), (id(2), 256)]
+}
+
 /// One value of each kind.
-fn samples() -> [Vec<u8>; 5] {
+fn samples() -> [Vec<u8>; 6] {
     let lease = Lease {
         owner: 5,
         expires: Millis(10_600),
@@ -59,17 +67,19 @@ fn samples() -> [Vec<u8>; 5] {
         lease::encode(&lease),
         version::encode(42),
         board::encode(&rows()),
+        sequences::encode(&limits()),
     ]
 }
 
 /// What each decoder says of a value.
-fn verdicts(value: &[u8]) -> [Result<(), SlotError>; 5] {
+fn verdicts(value: &[u8]) -> [Result<(), SlotError>; 6] {
     [
         pool::decode(value).map(drop),
         in_flight::decode(value).map(drop),
         lease::decode(value).map(drop),
         version::decode(value).map(drop),
         board::decode(value).map(drop),
+        sequences::decode(value).map(drop),
     ]
 }
 
@@ -85,7 +95,7 @@ pub(super) fn reseal(value: &mut Vec<u8>) {
 
 #[test]
 fn every_kind_survives_the_round_trip() {
-    let [pool, in_flight, lease, version, board] = samples();
+    let [pool, in_flight, lease, version, board, learned] = samples();
     assert_eq!(pool::decode(&pool), Ok(sample()));
     assert_eq!(in_flight::decode(&in_flight), Ok(table()));
     assert_eq!(
@@ -98,6 +108,7 @@ fn every_kind_survives_the_round_trip() {
     assert_eq!(version::decode(&version), Ok(42));
     assert_eq!(board::decode(&board), Ok(rows().to_vec()));
     assert_eq!(board::decode(&board::encode(&[])), Ok(vec![]));
+    assert_eq!(sequences::decode(&learned), Ok(limits().to_vec()));
     let empty = PoolSnapshot {
         pool: "p".to_owned(),
         ..PoolSnapshot::default()
@@ -359,4 +370,18 @@ fn decoding_100_endpoints_is_quick() {
         ));
         assert!(micros < 10_000.0, "decoding took {micros} us");
     }
+}
+
+#[test]
+fn the_layout_of_sequence_limits_is_as_documented() {
+    let value = sequences::encode(&limits());
+    assert_eq!(value.len(), 12 + 4 + 2 * 32 + 8);
+    assert_eq!(value[12..16], [2, 0, 0, 0]);
+    assert_eq!(value[44..48], [1, 0, 0, 0]);
+    let none = sequences::encode(&[(limits()[0].0, 0)]);
+    let refused = SlotError::Field {
+        field: "limit",
+        index: 0,
+    };
+    assert_eq!(sequences::decode(&none), Err(refused));
 }

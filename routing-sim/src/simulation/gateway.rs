@@ -1,8 +1,10 @@
 //! A gateway: workers that share memory.
 
+use admission::SequenceLimits;
 use hashbrown::HashMap;
 use model_sim::engine::SimTime;
 use picker::{Decision, EndpointId, InFlight, RequestFacts};
+use pool_state::slot::pool;
 
 use super::{admission::Commons, clock::millis, worker::Worker};
 
@@ -15,6 +17,7 @@ pub(super) struct Gateway {
     version: u64,
     /// What admission shares between the workers.
     commons: Commons,
+    sequence_limits: SequenceLimits,
 }
 
 impl Gateway {
@@ -24,13 +27,32 @@ impl Gateway {
             slot: Vec::new(),
             version: 0,
             commons: Commons::default(),
+            sequence_limits: SequenceLimits::default(),
         }
     }
 
     /// Writes the pool's slot.
     pub(super) fn receive(&mut self, slot: Vec<u8>) {
+        if self.workers.iter().any(|worker| worker.admission.is_some()) {
+            self.learn_limits(&slot);
+        }
         self.slot = slot;
         self.version += 1;
+    }
+
+    /// As the worker that leads does for all.
+    fn learn_limits(&mut self, slot: &[u8]) {
+        let Ok(snapshot) = pool::decode(slot) else {
+            return;
+        };
+        let loads = self.loads();
+        let prefill_tokens = |id| loads.get(&id).map_or(0, |load| load.prefill_tokens);
+        self.sequence_limits
+            .observe(&snapshot.endpoints, prefill_tokens);
+        let known = self.sequence_limits.known();
+        for worker in &mut self.workers {
+            worker.sequence_limits = known.iter().copied().collect();
+        }
     }
 
     /// Has a worker look around and decide.

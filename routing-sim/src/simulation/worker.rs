@@ -61,6 +61,8 @@ pub(super) struct Worker {
     others_read_at: Option<Millis>,
     /// What holds requests back, if anything does.
     pub(super) admission: Option<Admission<u32>>,
+    /// How many requests the engines run at once, where that was learned.
+    pub(super) sequence_limits: HashMap<EndpointId, u32>,
     /// Whether a tick is planned.
     pub(super) ticks: bool,
 }
@@ -86,6 +88,7 @@ impl Worker {
             others: HashMap::new(),
             others_read_at: None,
             admission: None,
+            sequence_limits: HashMap::new(),
             ticks: false,
         }
     }
@@ -210,6 +213,7 @@ impl Worker {
             *local = LocalState {
                 in_flight: load,
                 suspect: self.breaker.is_suspect(endpoint.id, now),
+                sequence_limit: self.sequence_limits.get(&endpoint.id).copied(),
             };
         }
     }

@@ -81,7 +81,7 @@ pub(super) fn predict(
         state.kv_tokens + work - config.kv_limit * state.kv_capacity,
         0.0,
     );
-    let missing_slots = greater(there + 1.0 - config.max_num_seqs, 0.0);
+    let missing_slots = greater(there + 1.0 - state.slots, 0.0);
     let mut wait = 0.0;
     // Zero as a rule, and divisions are what this formula is made of.
     if missing_memory > 0.0 {

@@ -59,6 +59,7 @@ pub(super) struct Sighting {
     least_foreign: f32,
     kv_usage: Account,
     kv_capacity: f32,
+    slots: f32,
     step: StepModel,
     /// How much that is learned.
     step_trust: f32,
@@ -81,6 +82,8 @@ pub(super) struct State {
     pub(super) attended_tokens: f32,
     /// KV tokens that it has room for, at least 1.
     pub(super) kv_capacity: f32,
+    /// Requests that it runs at once, at least 1.
+    pub(super) slots: f32,
     /// What its steps cost.
     pub(super) step: StepModel,
 }
@@ -267,6 +270,10 @@ impl Sighting {
             least_foreign: most * foreign,
             kv_usage,
             kv_capacity: lesser(kv_capacity, MOST_TOKENS),
+            slots: match local.sequence_limit {
+                Some(limit) => limit.max(1) as f32,
+                None => moment.config.max_num_seqs,
+            },
             step,
             step_trust,
             trust: greater(most, kv_usage.trust),
@@ -302,6 +309,7 @@ impl Sighting {
             kv_tokens,
             attended_tokens: greater(kv_tokens, context_now),
             kv_capacity: self.kv_capacity,
+            slots: self.slots,
             step: self.step(silent),
         }
     }

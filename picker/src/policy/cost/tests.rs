@@ -40,6 +40,7 @@ fn relaxed() -> (Demand, State) {
         kv_tokens: 12_000.0,
         attended_tokens: 12_000.0,
         kv_capacity: 112_000.0,
+        slots: 256.0,
         step: StepModel::default(),
     };
     (demand, state)
@@ -60,10 +61,7 @@ fn the_formula_without_pressure() {
 
 #[test]
 fn the_formula_under_pressure_and_at_twice_the_speed() {
-    let config = CostConfig {
-        max_num_seqs: 50.0,
-        ..CostConfig::default()
-    };
+    let config = CostConfig::default();
     let demand = Demand {
         prompt: 700.0,
         output: 80.0,
@@ -76,6 +74,7 @@ fn the_formula_under_pressure_and_at_twice_the_speed() {
         prefill_tokens: 1_000.0,
         kv_tokens: 106_000.0,
         attended_tokens: 110_000.0,
+        slots: 50.0,
         ..relaxed().1
     };
     // step = 23 ms; W = 100 * 23 ms * (1100 / 112000 + 11 / 50) = 0.528589 s
@@ -138,7 +137,7 @@ fn local(requests: u32, prefilling: u32) -> LocalState {
             prefilling,
             prefill_tokens: u64::from(prefilling) * 100,
         },
-        suspect: false,
+        ..LocalState::default()
     }
 }
 

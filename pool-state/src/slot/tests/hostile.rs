@@ -11,7 +11,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
 fn an_empty_value_is_told_apart() {
-    assert_eq!(verdicts(&[]), [Err(SlotError::Empty); 5]);
+    assert_eq!(verdicts(&[]), [Err(SlotError::Empty); 6]);
 }
 
 #[test]

@@ -31,7 +31,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [11, 12, 13])]
     seeds: Vec<u64>,
     /// Simulated seconds that are measured, after half as many of warm-up
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 100)]
     seconds: u32,
     /// Workers of the gateway
     #[arg(long, default_value_t = 2)]

@@ -5,11 +5,17 @@ use picker::policy::PolicyName;
 
 use crate::{AdmissionUnderTest, PolicyUnderTest};
 
+/// The deadline that requests bring, in milliseconds: what callers who want their first token within a
+/// second can spare for waiting at the gateway.
+const DEADLINE_MS: u64 = 300;
+
 /// A policy with a way to admit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum System {
-    /// The cost policy with admission.
+    /// The cost policy with admission, requests bringing a deadline.
     Ours,
+    /// The same without deadlines: critical requests wait for as long as it takes.
+    OursWithoutDeadline,
     /// The cost policy with the reference's saturation rule.
     CostWithRule,
     /// The cost policy alone: nobody is refused.
@@ -22,8 +28,9 @@ pub enum System {
 
 impl System {
     /// All of them, in the order of tables and legends.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Ours,
+        Self::OursWithoutDeadline,
         Self::CostWithRule,
         Self::CostAlone,
         Self::Blend,
@@ -35,7 +42,8 @@ impl System {
     /// Its name in tables and legends.
     pub const fn title(self) -> &'static str {
         match self {
-            Self::Ours => "zerohop",
+            Self::Ours => "zerohop, deadline 0.3 s",
+            Self::OursWithoutDeadline => "zerohop",
             Self::CostWithRule => "cost, reference's rule",
             Self::CostAlone => "cost, no admission",
             Self::Blend => "blend, reference's rule",
@@ -45,7 +53,9 @@ impl System {
 
     pub(super) const fn policy(self) -> PolicyUnderTest {
         PolicyUnderTest::Picker(match self {
-            Self::Ours | Self::CostWithRule | Self::CostAlone => PolicyName::Cost,
+            Self::Ours | Self::OursWithoutDeadline | Self::CostWithRule | Self::CostAlone => {
+                PolicyName::Cost
+            }
             Self::Blend => PolicyName::Blend,
             Self::Tree => PolicyName::GieV03,
         })
@@ -53,7 +63,11 @@ impl System {
 
     pub(super) const fn admission(self, rules: AdmissionConfig) -> AdmissionUnderTest {
         match self {
-            Self::Ours => AdmissionUnderTest::Ours(rules),
+            Self::Ours => AdmissionUnderTest::Ours(AdmissionConfig {
+                ttl_ms: DEADLINE_MS,
+                ..rules
+            }),
+            Self::OursWithoutDeadline => AdmissionUnderTest::Ours(rules),
             Self::CostWithRule | Self::Blend => AdmissionUnderTest::Reference,
             Self::CostAlone | Self::Tree => AdmissionUnderTest::Off,
         }
