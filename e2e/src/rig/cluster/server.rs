@@ -187,19 +187,12 @@ impl Cluster {
     }
 
     async fn wait_ready(&mut self) -> Result<(), RigError> {
-        let client = loop {
-            if let Some(status) = self.api.ended() {
-                return Err(self.api.failure(format!("ended with {status}")));
-            }
-            // It writes its certificate first.
-            match self.client(ADMIN).await {
-                Ok(client) => break client,
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
         let deadline = tokio::time::Instant::now() + START_LIMIT;
         loop {
-            if let Ok(request) = http::Request::get("/readyz").body(Vec::new())
+            // A new client each time: the server writes its certificate meanwhile, and a client that
+            // has read half of it trusts nobody for ever.
+            if let Ok(client) = self.client(ADMIN).await
+                && let Ok(request) = http::Request::get("/readyz").body(Vec::new())
                 && client.request_text(request).await.is_ok()
             {
                 return Ok(());
