@@ -21,6 +21,8 @@ function onStage(pods, how, view, run) {
       await run(stage);
       assert.deepEqual(chromium.complaints, []);
     } finally {
+      // Else the page would complain of its lost agent while the next test runs.
+      await chromium.leave();
       await stage.stop();
     }
   };

@@ -75,6 +75,12 @@ export class Chromium {
     await this.until(() => document.readyState === "complete" && document.querySelector("main")?.getAttribute("aria-busy") === "false");
   }
 
+  /** Closes what is open, and with it its connections. */
+  async leave() {
+    await this.send("Page.navigate", { url: "about:blank" });
+    await this.until(() => location.href === "about:blank");
+  }
+
   /** Runs a function in the page; what it returns must be JSON. */
   async evaluate(run, ...values) {
     const expression = `(${run})(...${JSON.stringify(values)})`;
