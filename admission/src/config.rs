@@ -110,8 +110,8 @@ pub struct AdmissionConfig {
     /// workers from taking the same room in the same millisecond, and costs microseconds; while half of
     /// the room is free there is enough for both. 0 claims always, and then no limit is ever passed.
     pub unclaimed_share: f32,
-    /// The share of the requests that an endpoint runs at once, `0.0..=0.9`, that sheddable requests
-    /// leave free, and one at least, so that a more important one need not wait for somebody's answer to
+    /// The share of the requests that an endpoint runs at once that sheddable requests leave free,
+    /// `0.0..=0.9`, and one at least, so that a more important one need not wait for somebody's answer to
     /// end. Looked at where it is known how many that are.
     pub spare_share: f32,
     /// Room that unimportant requests leave to the others.

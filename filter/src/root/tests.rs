@@ -31,7 +31,7 @@ fn the_keys_are_created_with_the_configuration_and_never_after() {
     let mut root = Root::configure(&host, 0).unwrap();
     assert_eq!(host.tick_ms(), TICK_MS);
     let keys = envoy.keys();
-    assert_eq!(keys.len(), 3 * 8 + 2 * slots::IN_FLIGHT_SLOTS + 3);
+    assert_eq!(keys.len(), 3 * 9 + 2 * slots::IN_FLIGHT_SLOTS + 3);
     assert!(
         keys.iter().all(|key| key.starts_with("zerohop/v1/")),
         "{keys:?}"

@@ -62,6 +62,8 @@ const BOTTOM: f64 = 46.0;
 const HEAD: f64 = 34.0;
 const LEGEND_ROW: f64 = 20.0;
 const LEGEND_ENTRY: f64 = 118.0;
+const LEGEND_LINE: f64 = 46.0;
+const LEGEND_LETTER: f64 = 6.6;
 const FOOT: f64 = 24.0;
 const GRID: &str = "#e3e3e3";
 const FRAME: &str = "#888888";
@@ -77,7 +79,9 @@ impl Sheet {
         let width = cell.0 * columns.min(self.panels.len().max(1)) as f64;
         let rows = self.panels.len().div_ceil(columns) as f64;
         let names = self.names();
-        let per_row = ((width - LEFT) / LEGEND_ENTRY).floor().max(1.0) as usize;
+        let longest = names.iter().map(|name| name.len()).max().unwrap_or(0);
+        let entry = (LEGEND_LINE + longest as f64 * LEGEND_LETTER).max(LEGEND_ENTRY);
+        let per_row = ((width - LEFT) / entry).floor().max(1.0) as usize;
         let legend = HEAD + rows * cell.1;
         let foot = legend + names.len().div_ceil(per_row) as f64 * LEGEND_ROW;
         let mut svg = Svg::new(width, foot + FOOT, &self.title);
@@ -91,7 +95,7 @@ impl Sheet {
         }
         for (number, name) in names.iter().enumerate() {
             let at = (
-                LEFT + (number % per_row) as f64 * LEGEND_ENTRY,
+                LEFT + (number % per_row) as f64 * entry,
                 legend + (number / per_row) as f64 * LEGEND_ROW + 10.0,
             );
             let Style {

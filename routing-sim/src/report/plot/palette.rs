@@ -27,6 +27,16 @@ const STYLES: [(&str, Style); 11] = [
     ("p2c", style("#E69F00", "3 3", 2.0)),
 ];
 
+/// The same for the systems that are compared under overload.
+const SYSTEMS: [(&str, Style); 6] = [
+    ("zerohop, deadline 0.3 s", style("#0072B2", "", 3.2)),
+    ("zerohop", style("#56B4E9", "7 3", 2.0)),
+    ("cost, reference's rule", style("#E69F00", "", 2.0)),
+    ("cost, no admission", style("#777777", "3 3", 2.0)),
+    ("blend, reference's rule", style("#009E73", "", 2.0)),
+    ("tree v0.3, its rule", style("#CC79A7", "", 2.0)),
+];
+
 const fn style(colour: &'static str, dash: &'static str, width: f64) -> Style {
     Style {
         colour,
@@ -39,19 +49,22 @@ const fn style(colour: &'static str, dash: &'static str, width: f64) -> Style {
 pub(super) fn of_policy(name: &str) -> Style {
     STYLES
         .iter()
+        .chain(&SYSTEMS)
         .find(|(policy, _)| *policy == name)
         .map_or(style("#777777", "1 2", 1.0), |(_, style)| *style)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::STYLES;
+    use super::{STYLES, SYSTEMS};
 
     #[test]
     fn no_two_policies_look_alike() {
-        for (at, (_, one)) in STYLES.iter().enumerate() {
-            for (_, other) in &STYLES[at + 1..] {
-                assert!(one.colour != other.colour || one.dash != other.dash);
+        for list in [&STYLES[..], &SYSTEMS] {
+            for (at, (_, one)) in list.iter().enumerate() {
+                for (_, other) in &list[at + 1..] {
+                    assert!(one.colour != other.colour || one.dash != other.dash);
+                }
             }
         }
     }
