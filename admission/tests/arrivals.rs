@@ -222,8 +222,8 @@ fn those_ahead_count_when_the_next_are_costed() {
 fn a_sheddable_request_is_refused_where_it_would_be_slow_and_held_only_briefly() {
     let world = World::new(1);
     let mut gate = Gate::new(&world, 1, AdmissionConfig::default());
-    // 50 ms for each that waits: the fifth would have its first token after 250 ms.
-    for number in 0..4 {
+    // 50 ms for each that waits: the fourth would have its first token after 200 ms.
+    for number in 0..3 {
         gate.goes(-1, Held::new(number, 100));
     }
     match gate.arrive(-1, Held::new(9, 100)) {
@@ -407,6 +407,7 @@ fn a_part_of_the_room_is_held_back_from_the_unimportant() {
             share: 0.5,
             below: Priority(0),
         },
+        ttft_target_ms: 60_000.0,
         ..AdmissionConfig::default()
     };
     let world = World::new(1);
