@@ -66,9 +66,8 @@ fn begins_with(bytes: &[u8], frame: &[u8]) -> bool {
     let ((words, tail), (frame_words, frame_tail)) =
         (bytes.as_chunks::<8>(), frame.as_chunks::<8>());
     let mut pairs = words.iter().zip(frame_words);
-    let mut ends = tail.iter().zip(frame_tail);
-    pairs.all(|(word, frame)| u64::from_le_bytes(*word) == u64::from_le_bytes(*frame))
-        && ends.all(|(byte, frame)| byte == frame)
+    tail == frame_tail
+        && pairs.all(|(word, frame)| u64::from_le_bytes(*word) == u64::from_le_bytes(*frame))
 }
 
 /// The frames of one place in the document.
