@@ -82,9 +82,10 @@ lint: ## Check format, lints, docs and licences as CI does
 fmt: ## Format everything
 	$(CARGO) fmt --all
 
-demo: wasm agent ## Show routing and faults on 4 simulated pods (KEEP=1 stays up)
-	$(CARGO) build --locked --release -p e2e --bin demo
-	KEEP=$(KEEP) $(TARGET_DIR)/release/demo
+# Quick builds, which `make test` uses as well: whoever tries this waits for them.
+demo: wasm ## Show routing and faults on 4 simulated pods (KEEP=1 stays up)
+	$(CARGO) build --locked -p metrics-agent -p e2e --bin zerohop-agent --bin demo
+	KEEP=$(KEEP) ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent $(TARGET_DIR)/debug/demo
 
 demo-vllm: wasm agent ## The same over real vLLM replicas on the CPU (fetches vLLM, some GB)
 	$(CARGO) build --locked --release -p e2e --bin demo
