@@ -204,14 +204,17 @@ async fn small(speeds: &[f64], options: RigOptions) -> Simulated {
     Simulated::start(configs, options).await.unwrap()
 }
 
+/// As long as most of these tests send.
+const SHORT: Duration = Duration::from_secs(28);
+
 /// Who answered, in the order sent, of requests with ShareGPT-like lengths, as many as `load` of what
 /// these pods can carry. What is sent in the first seconds does not count.
-async fn sharegpt(simulated: &Simulated, speed: f64, load: f64, seed: u64) -> Vec<usize> {
+async fn sharegpt(simulated: &Simulated, speed: f64, load: f64, duration: Duration) -> Vec<usize> {
     // Requests per second of a small pod, as `knee::pods::capacity` finds them.
     const CAPACITY: f64 = 11.9;
     const LEARNED_AFTER: Duration = Duration::from_secs(8);
     let rate = load * CAPACITY * speed;
-    let arrivals = knee::traffic::arrivals(rate, Duration::from_secs(28), seed);
+    let arrivals = knee::traffic::arrivals(rate, duration, 1);
     let start = Instant::now();
     let mut running = Vec::new();
     for arrival in arrivals.iter() {
@@ -245,12 +248,14 @@ fn shares(answered: &[usize], pods: usize) -> Vec<u32> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn equal_pods_get_equal_shares() {
     let simulated = small(&[1.0; 4], workers(2)).await;
-    let shares = shares(&sharegpt(&simulated, 4.0, 0.9, 1).await, 4);
-    println!("equal pods: {shares:?}");
+    // Lengths differ so much that in 20 s one of four gets 26 % less now and then.
+    let answered = sharegpt(&simulated, 4.0, 0.9, Duration::from_secs(48)).await;
+    let (early, late) = answered.split_at(answered.len() / 2);
+    println!("equal pods: {:?}, {:?}", shares(early, 4), shares(late, 4));
+    let shares = shares(&answered, 4);
     let fair = f64::from(shares.iter().sum::<u32>()) / 4.0;
-    // The agent learns steps, and on a busy machine the engines' differ: 26 % less was seen once.
     for share in &shares {
-        assert!((f64::from(*share) / fair - 1.0).abs() <= 0.4, "{shares:?}");
+        assert!((f64::from(*share) / fair - 1.0).abs() <= 0.25, "{shares:?}");
     }
 }
 
@@ -258,7 +263,7 @@ async fn equal_pods_get_equal_shares() {
 async fn a_slow_pod_gets_its_smaller_share() {
     // So much load that the slow one cannot be spared.
     let simulated = small(&[1.0, 1.0, 1.0, 0.5], workers(2)).await;
-    let shares = shares(&sharegpt(&simulated, 3.5, 0.9, 1).await, 4);
+    let shares = shares(&sharegpt(&simulated, 3.5, 0.9, SHORT).await, 4);
     println!("the last one half as fast: {shares:?}");
     let slow = 3.0 * f64::from(shares[3]) / f64::from(shares[..3].iter().sum::<u32>());
     // In proportion it would be a half; that the fast ones get more is right as long as they are
@@ -362,13 +367,13 @@ async fn nobody_herds_with_old_signals_or_none() {
         ..workers(4)
     };
     let mut simulated = small(&[1.0; 8], options).await;
-    let old = worst_hundred(&sharegpt(&simulated, 8.0, 0.7, 1).await, 8);
+    let old = worst_hundred(&sharegpt(&simulated, 8.0, 0.7, SHORT).await, 8);
     println!("signals of up to 1 s: {old:.2} x the fair share in the worst hundred");
     assert!(old <= 3.0, "{old}");
 
     // They have expired before anything counts.
     simulated.rig.agent.as_mut().unwrap().kill();
-    let none = worst_hundred(&sharegpt(&simulated, 8.0, 0.7, 2).await, 8);
+    let none = worst_hundred(&sharegpt(&simulated, 8.0, 0.7, SHORT).await, 8);
     println!("no agent: {none:.2} x the fair share in the worst hundred");
     assert!(none <= 3.0, "{none}");
 }

@@ -86,7 +86,7 @@ pub enum StateEvent {
 pub enum AttemptEvent {
     /// Another endpoint than the first choice served the request.
     Moved,
-    /// A failure was held against an endpoint.
+    /// A failure was held against an endpoint. That Envoy does not have it as a member is none.
     Failure,
     /// The request was refused: no endpoint has capacity.
     Saturated,

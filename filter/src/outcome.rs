@@ -118,8 +118,8 @@ pub fn read(host: &dyn Host, unsure: bool) -> Outcome {
     }
 }
 
-/// Whether there was more than one attempt, or none can tell.
-fn was_retried(host: &dyn Host) -> bool {
+/// Whether Envoy made more than one attempt, or does not say.
+pub fn was_retried(host: &dyn Host) -> bool {
     let attempts = host.property(&["upstream", "request_attempt_count"]);
     let attempts = attempts.and_then(|value| value.first_chunk::<8>().copied());
     attempts.map(u64::from_le_bytes) != Some(1)

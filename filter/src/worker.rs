@@ -449,7 +449,12 @@ impl Worker {
             Some(used) if moved => pool.view.by_address(used),
             _ => Some(first),
         };
-        if moved {
+        // Passed over without an attempt: Envoy does not have it among its members, or not yet.
+        let absent = moved && !outcome::was_retried(host);
+        let fell = moved && !absent;
+        if absent {
+            pool.breaker.absent(first, now);
+        } else if fell {
             pool.breaker.failure(first, now);
         }
         match member {
@@ -460,10 +465,10 @@ impl Worker {
             None => {}
         }
         let refusing = member.filter(|_| refused || failed);
-        for id in refusing.into_iter().chain(moved.then_some(first)) {
+        for id in refusing.into_iter().chain(fell.then_some(first)) {
             pool.refused(id, now);
         }
-        if failed || moved {
+        if failed || fell {
             self.metrics.attempt(host, AttemptEvent::Failure);
         }
         if moved {

@@ -11,6 +11,10 @@
 //!                                     one success
 //! ```
 //!
+//! An endpoint that the proxy does not have among its members yet is a suspect at once, but for
+//! 100 ms at first: such a pick cost nothing but the better choice, and the proxy may learn of the
+//! endpoint at any moment. Doubling keeps the wait in proportion to how long that takes.
+//!
 //! An engine that fails fast looks idle and would attract traffic; this is what stops it. When more
 //! than half of a pool is suspect the suspicion itself is doubtful and is ignored (the panic
 //! threshold, in the picker's candidate filter).
@@ -27,6 +31,8 @@ use crate::{
 pub const FAILURES_TO_SUSPECT: u32 = 3;
 /// How long the first suspicion lasts, in milliseconds before jitter.
 pub const FIRST_SUSPICION_MS: u64 = 1_000;
+/// How long an endpoint that was no member is left alone at first, in milliseconds before jitter.
+pub const FIRST_ABSENCE_MS: u64 = 100;
 /// The longest suspicion, in milliseconds before jitter.
 pub const LONGEST_SUSPICION_MS: u64 = 10_000;
 /// Jitter: a suspicion lasts between this share below and above its nominal length, so that the
@@ -79,17 +85,27 @@ impl<E: Entropy> Breaker<E> {
     /// Notes that a request to `endpoint` failed. Failures that come in while the endpoint is
     /// suspect belong to requests sent before; they do not prolong the suspicion.
     pub fn failure(&mut self, endpoint: EndpointId, now: Millis) {
+        self.note(endpoint, now, FAILURES_TO_SUSPECT, FIRST_SUSPICION_MS);
+    }
+
+    /// Notes that the proxy passed over `endpoint` without an attempt, because it was no member of
+    /// its cluster.
+    pub fn absent(&mut self, endpoint: EndpointId, now: Millis) {
+        self.note(endpoint, now, 1, FIRST_ABSENCE_MS);
+    }
+
+    fn note(&mut self, endpoint: EndpointId, now: Millis, enough: u32, first_ms: u64) {
         let run = self.runs.entry(endpoint).or_insert(Run {
             failures: 0,
             since: None,
             lasts_ms: 0,
-            next_ms: FIRST_SUSPICION_MS,
+            next_ms: first_ms,
         });
         if run.is_suspect(now) {
             return;
         }
         run.failures = run.failures.saturating_add(1);
-        if run.failures >= FAILURES_TO_SUSPECT {
+        if run.failures >= enough {
             let jitter = 1.0 + JITTER * (2.0 * self.entropy.unit() - 1.0);
             run.since = Some(now);
             run.lasts_ms = (run.next_ms as f64 * jitter) as u64;
@@ -183,6 +199,37 @@ mod tests {
             now = now.plus(lasted);
             assert!(!breaker.is_suspect(id(0), now), "then it is on trial");
         }
+    }
+
+    #[test]
+    fn a_pod_that_is_no_member_yet_is_tried_again_within_twice_the_time_that_takes() {
+        for member_after in [1, 50, 200, 350, 1_000, 4_000] {
+            let mut breaker = breaker();
+            // A pick at every millisecond that it is not suspect.
+            let picked = (0..).map(Millis).find(|now| {
+                let picked = !breaker.is_suspect(id(0), *now);
+                if picked && now.0 < member_after {
+                    breaker.absent(id(0), *now);
+                }
+                picked && now.0 >= member_after
+            });
+            let picked = picked.unwrap().0;
+            let latest = (FIRST_ABSENCE_MS + 2 * member_after) * 12 / 10;
+            assert!(picked <= latest, "a member after {member_after}: {picked}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_never_becomes_a_member_is_picked_ever_more_rarely() {
+        let mut breaker = breaker();
+        let mut picks = 0;
+        for now in (0..60_000).map(Millis) {
+            if !breaker.is_suspect(id(0), now) {
+                picks += 1;
+                breaker.absent(id(0), now);
+            }
+        }
+        assert!((8..=16).contains(&picks), "{picks} picks in a minute");
     }
 
     #[test]

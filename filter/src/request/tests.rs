@@ -378,6 +378,37 @@ fn three_failures_in_a_row_take_an_endpoint_out_of_the_first_place() {
 }
 
 #[test]
+fn an_endpoint_that_envoy_does_not_have_yet_is_tried_again_soon() {
+    let rig = Rig::new("");
+    let missing = "10.0.0.1:80";
+    let mut picked_at = Vec::new();
+    for now in 0..400 {
+        let (context, mut request) = rig.request(&[]);
+        request.on_request_headers(&rig.host, true);
+        let list = rig.destination(context).unwrap();
+        let mut list = list.split(',');
+        let used = match list.next().unwrap() {
+            first if first == missing => {
+                picked_at.push(now);
+                list.next().unwrap()
+            }
+            first => first,
+        };
+        let attempts = ["upstream", "request_attempt_count"];
+        rig.host.property_of(context, &attempts, &1_u64.to_le_bytes());
+        rig.host.respond_with(context, b"200", Some(used.as_bytes()));
+        request.on_response_headers(&rig.host);
+        request.on_log(&rig.host);
+        rig.host.envoy().advance_ms(1);
+    }
+    assert!(
+        matches!(picked_at[..], [_, second, third] if second < 150 && third < 400),
+        "{picked_at:?}"
+    );
+    assert_eq!(rig.metric("event=.=failure;.;zerohop_attempts_total"), 0);
+}
+
+#[test]
 fn envoys_own_refusal_is_no_failure_of_the_endpoint() {
     let rig = Rig::new("");
     for _ in 0..10 {
