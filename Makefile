@@ -101,7 +101,7 @@ test-vllm: wasm ## Repeat the tests that need no simulator on real vLLM (fetches
 test-admission: wasm ## Admission under load on real Envoy: overload, two tenants, a great flood
 	$(CARGO) build --locked -p metrics-agent
 	ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent \
-		$(CARGO) test --locked -p e2e --no-fail-fast --test admission_load --test admission_flood -- --ignored --test-threads=1
+		$(CARGO) test --locked -p e2e --no-fail-fast --test admission_load --test admission_flood -- --ignored --nocapture --test-threads=1
 
 test-kubernetes: wasm ## Run the Kubernetes source and deploy/ against a real API server (builds it, needs Go)
 	scripts/get-kubernetes.sh

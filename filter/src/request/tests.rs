@@ -10,6 +10,7 @@ use crate::{
     testing::{FakeEnvoy, FakeHost},
 };
 
+mod held;
 mod metrics;
 mod models;
 mod shadow;
@@ -395,8 +396,10 @@ fn an_endpoint_that_envoy_does_not_have_yet_is_tried_again_soon() {
             first => first,
         };
         let attempts = ["upstream", "request_attempt_count"];
-        rig.host.property_of(context, &attempts, &1_u64.to_le_bytes());
-        rig.host.respond_with(context, b"200", Some(used.as_bytes()));
+        rig.host
+            .property_of(context, &attempts, &1_u64.to_le_bytes());
+        rig.host
+            .respond_with(context, b"200", Some(used.as_bytes()));
         request.on_response_headers(&rig.host);
         request.on_log(&rig.host);
         rig.host.envoy().advance_ms(1);
