@@ -22,4 +22,4 @@ if command -v rustup >/dev/null; then
         exit 1
     }
 fi
-exec cargo test --locked -p picker -p pool-state --lib --tests --target wasm32-unknown-unknown "$@"
+exec cargo test --locked -p picker -p pool-state -p admission --lib --tests --target wasm32-unknown-unknown "$@"
