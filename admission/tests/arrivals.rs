@@ -137,7 +137,7 @@ fn a_full_kv_cache_is_no_room_until_the_signal_expires() {
     {
         let mut world = world.lock().unwrap();
         let now = world.now;
-        world.endpoints[0].signals.kv_usage = Some(Signal::new(0.98, now));
+        Arc::make_mut(&mut world.endpoints)[0].signals.kv_usage = Some(Signal::new(0.98, now));
     }
     let mut gate = Gate::new(&world, 1, AdmissionConfig::default());
     gate.waits(0, Held::new(1, 10));
@@ -431,7 +431,7 @@ fn by_the_references_measure_a_full_pool_halts_everybody() {
     let signal = |waiting: f32, kv: f32| {
         let mut world = world.lock().unwrap();
         let now = world.now;
-        for endpoint in &mut world.endpoints {
+        for endpoint in Arc::make_mut(&mut world.endpoints) {
             endpoint.signals.waiting = Some(Signal::new(waiting, now));
             endpoint.signals.kv_usage = Some(Signal::new(kv, now));
         }

@@ -32,14 +32,14 @@ pub(crate) const REFRESH_MS: u64 = 1;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     pub(crate) beat: Millis,
-    pub(crate) loads: BTreeMap<EndpointId, InFlight>,
+    pub(crate) loads: Vec<(EndpointId, InFlight)>,
 }
 
 /// What all workers share.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) now: Millis,
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Arc<Vec<Endpoint>>,
     pub(crate) values: HashMap<Shared, (Vec<u8>, u32)>,
     /// By owner.
     pub(crate) tables: BTreeMap<u64, Table>,
@@ -65,7 +65,7 @@ pub(crate) enum Fault {
 impl World {
     pub(crate) fn new(endpoints: usize) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
-            endpoints: (0..endpoints).map(endpoint).collect(),
+            endpoints: Arc::new((0..endpoints).map(endpoint).collect()),
             now: Millis(1_000_000),
             ..Self::default()
         }))
@@ -75,8 +75,9 @@ impl World {
     pub(crate) fn waiting_at(&self, endpoint: EndpointId) -> u32 {
         let tables = self.tables.values();
         let live = tables.filter(|table| self.now.since(table.beat) < TABLE_EXPIRY_MS);
-        live.filter_map(|table| table.loads.get(&endpoint))
-            .map(|load| load.prefilling)
+        live.flat_map(|table| &table.loads)
+            .filter(|(id, _)| *id == endpoint)
+            .map(|(_, load)| load.prefilling)
             .sum()
     }
 }
@@ -156,7 +157,7 @@ pub(crate) struct Worker {
     pub(crate) ledger: Ledger,
     picker: Picker,
     entropy: SplitMix64,
-    endpoints: Vec<Endpoint>,
+    endpoints: Arc<Vec<Endpoint>>,
     local: Vec<LocalState>,
     others: HashMap<EndpointId, InFlight>,
     looked_at: Option<Millis>,
@@ -181,7 +182,7 @@ impl Worker {
             ledger: Ledger::new(),
             picker,
             entropy: SplitMix64::new(owner),
-            endpoints: Vec::new(),
+            endpoints: Arc::default(),
             local: Vec::new(),
             others: HashMap::new(),
             looked_at: None,
@@ -221,7 +222,7 @@ impl Worker {
     }
 
     fn recount(&mut self) {
-        for (local, endpoint) in self.local.iter_mut().zip(&self.endpoints) {
+        for (local, endpoint) in self.local.iter_mut().zip(self.endpoints.iter()) {
             let others = self.others.get(&endpoint.id).copied().unwrap_or_default();
             local.in_flight = self.ledger.get(endpoint.id).plus(others);
         }
@@ -307,14 +308,14 @@ impl Site<Held> for Worker {
             if world.now.since(table.beat) >= TABLE_EXPIRY_MS {
                 continue;
             }
-            let loads: Vec<_> = table.loads.iter().map(|(id, load)| (*id, *load)).collect();
+            let loads = table.loads.clone();
             drop(world);
             for (id, load) in loads {
                 let sum = self.others.entry(id).or_default();
                 *sum = sum.plus(load);
             }
         }
-        let endpoints = self.world().endpoints.clone();
+        let endpoints = Arc::clone(&self.world().endpoints);
         self.endpoints = endpoints;
         self.local
             .resize(self.endpoints.len(), LocalState::default());
@@ -354,8 +355,11 @@ impl Site<Held> for Worker {
     }
 
     fn publish(&mut self) {
-        let loads = self.ledger.iter().collect();
         let (owner, beat) = (self.owner, self.now);
-        self.world().tables.insert(owner, Table { beat, loads });
+        let mut world = self.world();
+        let table = world.tables.entry(owner).or_default();
+        table.beat = beat;
+        table.loads.clear();
+        table.loads.extend(self.ledger.iter());
     }
 }

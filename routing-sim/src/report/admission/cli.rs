@@ -15,6 +15,8 @@ use crate::report::{
 
 /// Requests a second that one worker should queue and dispatch in V8.
 const OPS_GOAL: f64 = 100_000.0;
+/// What admission may cost a request when the pool is not full, in microseconds.
+const IDLE_OVERHEAD_GOAL_US: f64 = 2.0;
 
 /// Simulates a pool under overload, with admission and with the reference's saturation rule, and writes
 /// its figures into target/bench/admission.json.
@@ -51,6 +53,10 @@ struct Arguments {
     /// What was measured in V8: requests a second that one worker queues and dispatches
     #[arg(long)]
     ops_per_s: Option<f64>,
+    /// What was measured in V8, with Envoy's part: microseconds that admission costs a request when the
+    /// pool is not full
+    #[arg(long)]
+    idle_overhead_us: Option<f64>,
     /// Where the JSON goes
     #[arg(long)]
     output: Option<PathBuf>,
@@ -117,6 +123,15 @@ fn run(arguments: &Arguments) -> Result<String, String> {
             rate,
             "1/s",
             Better::Higher,
+        )
+    }));
+    figures.extend(arguments.idle_overhead_us.map(|us| Figure {
+        goal: Some(IDLE_OVERHEAD_GOAL_US),
+        ..Figure::new(
+            "admission.idle_overhead_us".to_owned(),
+            us,
+            "us",
+            Better::Lower,
         )
     }));
     figure::merge(&folder, "admission", &figures)
