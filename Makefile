@@ -182,8 +182,10 @@ bench-page: ## First paint of the status page at 500 pods, and what it costs the
 bench-demo: ## From a fresh clone to the end of make demo, in seconds
 	scripts/bench-demo.sh $(TARGET_DIR)/bench/operating.json
 
-bench-admission: ## Overload: goodput and TTFT by priority against the reference's rule (simulated), and speed in V8
+bench-admission: wasm ## Overload: goodput and TTFT by priority against the reference's rule (simulated), speed in V8, wake-ups in Envoy
 	scripts/bench-admission.sh --write-docs
+	$(CARGO) build --locked --release -p e2e --bin bench-wakeup
+	$(TARGET_DIR)/release/bench-wakeup
 
 bench-routing: ## Simulate every policy on every workload, judge ours, draw the seed's benchmark
 	$(CARGO) build --locked --release -p routing-sim --bin bench-routing

@@ -14,6 +14,8 @@
 
 #[path = "vllm/adapters.rs"]
 mod adapters;
+#[path = "vllm/admission.rs"]
+mod admission;
 #[path = "vllm/direct.rs"]
 mod direct;
 #[path = "vllm/faults.rs"]
@@ -63,6 +65,12 @@ async fn real_vllm_where_requests_go() {
 #[ignore = "needs real vLLM: make test-vllm"]
 async fn real_vllm_adapters_are_rolled_out() {
     adapters::are_rolled_out_under_load_without_a_failure().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs real vLLM: make test-vllm"]
+async fn real_vllm_is_not_given_more_than_it_takes() {
+    admission::holds_sheds_and_hears_refusals().await;
 }
 
 /// Completions and chat, streamed and not, of the base model and of an adapter, from both replicas,

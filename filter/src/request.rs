@@ -40,7 +40,7 @@ use crate::{
     restore::Passage,
     rewrite,
     work::Work,
-    worker::{Choice, Fate, Routing, Worker, criticality},
+    worker::{Answered, Choice, Fate, Routing, Worker, criticality},
 };
 
 use self::{
@@ -81,16 +81,17 @@ pub struct Request {
 struct Routed {
     choice: Box<Choice>,
     answer: Answer,
-    /// With admission: the reading of how a stream of events begins.
+    /// The reading of how a stream of events begins; `None` in shadow mode, which holds nothing against
+    /// anybody.
     first_event: Option<FirstEvent>,
 }
 
 impl Routed {
-    fn new(choice: Box<Choice>, answer: Answer, admitted: bool) -> Self {
+    fn new(choice: Box<Choice>, answer: Answer, is_ours: bool) -> Self {
         Self {
             choice,
             answer,
-            first_event: admitted.then(FirstEvent::default),
+            first_event: is_ours.then(FirstEvent::default),
         }
     }
 }
@@ -433,8 +434,7 @@ impl Request {
             } => {
                 if self.send_on(host, Some(&destination), ended) {
                     let answer = Answer::new(watch, choice.sent());
-                    let admitted = self.worker.borrow().admission().is_some();
-                    self.routed = Some(Routed::new(choice, answer, admitted));
+                    self.routed = Some(Routed::new(choice, answer, true));
                 } else {
                     let mut worker = self.worker.borrow_mut();
                     worker.metrics().attempt(host, AttemptEvent::NotRouted);
@@ -528,11 +528,15 @@ impl Request {
                 log::error!("{} was not set: {error}", explain::DECISION);
             }
         }
-        let status = worker.answered(host, choice);
+        let Answered { status, is_well } = worker.answered(host, choice);
         if let Some(record) = &mut self.record {
             record.status = status;
         }
         answer.on_headers(host, matches!(status, Some(200..300)));
+        // Of a stream only its first event tells.
+        if is_well && !answer.is_accepted_stream() {
+            worker.went_well(choice);
+        }
         // A document is sent when it is complete; a stream may have its headers before its first token.
         if !answer.is_streamed() {
             worker.first_token(host, choice);
@@ -554,11 +558,15 @@ impl Request {
             if let (Some(gap), Some(record)) = (chunk.gap, &self.record) {
                 self.worker.borrow_mut().between_tokens(record, gap);
             }
-            if let Some(first) = first_event.as_mut().filter(|_| answer.is_accepted_stream())
-                && first.on_chunk(host, size) == Beginning::Error
-            {
-                answer.reject();
-                self.worker.borrow_mut().broken_off(host, choice);
+            if let Some(first) = first_event.as_mut().filter(|_| answer.is_accepted_stream()) {
+                match first.on_chunk(host, size) {
+                    Beginning::Unknown => {}
+                    Beginning::Well => self.worker.borrow_mut().went_well(choice),
+                    Beginning::Error => {
+                        answer.reject();
+                        self.worker.borrow_mut().broken_off(host, choice);
+                    }
+                }
             }
         }
         self.passage.on_chunk(host, size);

@@ -119,6 +119,15 @@ impl Pool {
     }
 }
 
+/// What the headers of an answer say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answered {
+    /// The status.
+    pub status: Option<u64>,
+    /// Whether the server did its work, as far as headers can tell.
+    pub is_well: bool,
+}
+
 /// What to do with a request.
 #[derive(Debug)]
 pub enum Routing {
@@ -426,15 +435,19 @@ impl Worker {
         self.metrics.notes(host, NoteEvent::Shared, shared);
     }
 
-    /// In the response headers callback of a routed request: notes who answered it, and how. Returns
-    /// the status.
-    pub fn answered(&mut self, host: &dyn Host, choice: &mut Choice) -> Option<u64> {
+    /// In the response headers callback of a routed request: notes who answered it, and how.
+    pub fn answered(&mut self, host: &dyn Host, choice: &mut Choice) -> Answered {
         if self.shadow {
-            return self.compare(host, choice);
+            return Answered {
+                status: self.compare(host, choice),
+                is_well: false,
+            };
         }
         let now = host.now();
         let first = choice.first();
-        let pool = self.pools.get_mut(choice.pool())?;
+        let Some(pool) = self.pools.get_mut(choice.pool()) else {
+            return Answered::default();
+        };
         let outcome::Outcome {
             used,
             failed,
@@ -457,12 +470,8 @@ impl Worker {
         } else if fell {
             pool.breaker.failure(first, now);
         }
-        match member {
-            Some(id) if failed => pool.breaker.failure(id, now),
-            // A server that has too much to do is not broken, but no place for more.
-            Some(_) if refused => {}
-            Some(id) => pool.breaker.success(id, now),
-            None => {}
+        if let Some(id) = member.filter(|_| failed) {
+            pool.breaker.failure(id, now);
         }
         let refusing = member.filter(|_| refused || failed);
         for id in refusing.into_iter().chain(fell.then_some(first)) {
@@ -481,7 +490,18 @@ impl Worker {
                 self.believe(&note, choice.pool());
             }
         }
-        status
+        Answered {
+            status,
+            // A server that has too much to do is not broken, but no place for more.
+            is_well: !failed && !refused,
+        }
+    }
+
+    /// A routed request's answer is as it should be, as far as that can be told.
+    pub fn went_well(&mut self, choice: &Choice) {
+        if let (Some(id), Some(pool)) = (choice.counted(), self.pools.get_mut(choice.pool())) {
+            pool.breaker.success(id);
+        }
     }
 
     /// Ends a routed request's count, whatever its end was, and learns from its answer, if that was

@@ -78,7 +78,7 @@ impl<E: Entropy> Breaker<E> {
     }
 
     /// Notes that a request to `endpoint` ended well: everything before is forgiven.
-    pub fn success(&mut self, endpoint: EndpointId, _now: Millis) {
+    pub fn success(&mut self, endpoint: EndpointId) {
         self.runs.remove(&endpoint);
     }
 
@@ -177,7 +177,7 @@ mod tests {
         for _ in 0..10 {
             breaker.failure(id(0), Millis(0));
             breaker.failure(id(0), Millis(0));
-            breaker.success(id(0), Millis(0));
+            breaker.success(id(0));
         }
         assert!(!breaker.is_suspect(id(0), Millis(0)));
         assert!(

@@ -8,4 +8,5 @@ pub mod knee;
 pub mod rewrite_cost;
 pub mod scripted_pods;
 pub mod upstream;
+pub mod wakeup;
 pub mod wire;

@@ -379,6 +379,33 @@ fn three_failures_in_a_row_take_an_endpoint_out_of_the_first_place() {
 }
 
 #[test]
+fn streams_that_begin_with_an_error_are_failures_though_their_status_says_200() {
+    let rig = Rig::new("");
+    let mut first_choices = Vec::new();
+    for _ in 0..60 {
+        let (context, mut request) = rig.ask(STREAMED);
+        let list = rig.destination(context).unwrap();
+        let first = list.split(',').next().unwrap().to_owned();
+        let event: &[u8] = match &*first {
+            FIRST => b"data: {\"error\": {\"message\": \"busy\", \"code\": 503}}\n\n",
+            _ => b"data: {\"choices\": []}\n\n",
+        };
+        rig.host
+            .respond_with(context, b"200", Some(first.as_bytes()));
+        rig.host
+            .respond_header(context, "content-type", b"text/event-stream");
+        request.on_response_headers(&rig.host);
+        rig.chunk(context, &mut request, event, false);
+        rig.chunk(context, &mut request, event, true);
+        request.on_log(&rig.host);
+        first_choices.push(first);
+    }
+    let hits = first_choices.iter().filter(|first| *first == FIRST).count();
+    assert_eq!(hits, 3, "tried until it was suspect");
+    assert_eq!(rig.metric("event=.=failure;.;zerohop_attempts_total"), 3);
+}
+
+#[test]
 fn an_endpoint_that_envoy_does_not_have_yet_is_tried_again_soon() {
     let rig = Rig::new("");
     let missing = "10.0.0.1:80";

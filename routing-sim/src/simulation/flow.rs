@@ -264,7 +264,7 @@ impl Simulation<'_> {
             request.prefilled = false;
             request.counted = Some(used);
         }
-        worker.breaker.success(used, now);
+        worker.breaker.success(used);
     }
 
     fn finished(&mut self, place: u32, summary: &Summary) {

@@ -1,6 +1,11 @@
 //! How a pod answers.
 
-use std::{convert::Infallible, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, Response, header::CONTENT_TYPE};
@@ -221,6 +226,7 @@ async fn read(request: Request<Incoming>, keep: bool) -> Result<(Recorded, Vec<u
     let (head, mut body) = request.into_parts();
     let mut hash = Xxh64::new(0);
     let mut recorded = Recorded {
+        at: Instant::now(),
         head,
         bytes: 0,
         digest: 0,

@@ -1,10 +1,14 @@
 //! What a pod was asked.
 
+use std::time::Instant;
+
 use http::request::Parts;
 
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Recorded {
+    /// When its head was there.
+    pub at: Instant,
     /// Method, path and headers.
     pub head: Parts,
     /// Bytes of the body.
