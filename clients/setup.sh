@@ -26,13 +26,16 @@ if [ "$(cat "$home/complete" 2>/dev/null)" = "$recipe" ]; then
     exit 0
 fi
 
+is_3_12() {
+    "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null
+}
 python=${PYTHON:-}
+# A python3.12 of pyenv's may be on the path and refuse to start, so each is tried.
 for candidate in python3.12 "$HOME"/.pyenv/versions/3.12.*/bin/python3.12; do
-    [ -n "$python" ] || ! command -v "$candidate" >/dev/null || python=$candidate
+    [ -n "$python" ] || ! is_3_12 "$candidate" || python=$candidate
 done
 [ -n "$python" ] || fail "python3.12 is missing; PYTHON may name it"
-"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' ||
-    fail "$python is not 3.12, for which the list is pinned"
+is_3_12 "$python" || fail "$python is not 3.12, for which the list is pinned"
 [ "$(uname -sm)" = "Linux x86_64" ] || fail "the pinned wheels are for Linux on x86_64, this is $(uname -sm)"
 
 mkdir -p "$home"
