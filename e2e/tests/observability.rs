@@ -10,7 +10,8 @@
 
 use std::time::Duration;
 
-use e2e::rig::{RequestSpec, Rig, RigOptions, eventually};
+use e2e::rig::{Client, Protocol, RequestSpec, Rig, RigOptions, eventually};
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_have_labels_and_their_number_does_not_grow() {
@@ -49,6 +50,50 @@ fn ours(page: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agents_page_tells_what_all_workers_refused() {
+    let rig = Rig::start(RigOptions {
+        change: |config| config.change_plugin(|plugin| plugin["trust_subset_header"] = json!(true)),
+        ..RigOptions::default()
+    })
+    .await
+    .unwrap();
+    let agent = rig.agent.as_ref().unwrap();
+    let sheds = || async {
+        let status = agent.page("/debug/status").await.unwrap();
+        let status: Value = serde_json::from_str(&status).unwrap();
+        status["pools"][0]["sheds"].as_u64()
+    };
+    let limit = Duration::from_secs(10);
+    eventually("the gateway says from where to count", limit, || async {
+        sheds().await == Some(0)
+    })
+    .await
+    .unwrap();
+    for number in 0..14 {
+        // A connection each, so that both workers have some.
+        let client = Client::new(rig.envoy.address(), Protocol::Http1);
+        let spec = RequestSpec::completion("tiny", &format!("{number}"));
+        let (spec, status) = match number % 2 {
+            0 => (spec, 200),
+            _ => {
+                let nobody = "10.9.9.9:8000";
+                let spec = spec.header("x-gateway-destination-endpoint-subset", nobody);
+                (spec, 503)
+            }
+        };
+        assert_eq!(client.send(spec).await.unwrap().status, status);
+    }
+    eventually("every refusal is known, once", limit, || async {
+        sheds().await == Some(7)
+    })
+    .await
+    .unwrap();
+    let page = rig.envoy.admin().get("/stats/prometheus").await.unwrap();
+    let series = r#"zerohop_refusals_total{pool="default"} 7"#;
+    assert!(page.contains(series), "{}", ours(&page).join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_access_log_says_why_and_nothing_says_what_was_asked() {
     let rig = Rig::start(RigOptions::default()).await.unwrap();
     let secret = "canary-7d1f";
@@ -69,7 +114,7 @@ async fn the_access_log_says_why_and_nothing_says_what_was_asked() {
         .lines()
         .find(|line| line.contains("/v1/chat/completions"))
         .unwrap();
-    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["status"], 200);
     let reason = line["reason"].as_str().unwrap_or_default();
     assert!(

@@ -118,6 +118,7 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, offset: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_metric(id: u32, value: *mut u64) -> u32;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -360,6 +361,13 @@ pub(crate) fn increment_metric(id: u32, offset: i64) -> Result<(), Refused> {
 pub(crate) fn record_metric(id: u32, value: u64) -> Result<(), Refused> {
     // SAFETY: no pointers.
     checked(unsafe { proxy_record_metric(id, value) })
+}
+
+pub(crate) fn metric(id: u32) -> Option<u64> {
+    let mut value = 0;
+    // SAFETY: the pointer is valid during the call.
+    let status = unsafe { proxy_get_metric(id, &raw mut value) };
+    (status == OK).then_some(value)
 }
 
 /// Nanoseconds of the host's monotonic clock; 0 when it has none.

@@ -3,7 +3,7 @@
 //! ```text
 //!             open + Hello           message               silence, close, contract error
 //!   Down ----------------------> Up <-------> heard ------------------------------------> Down
-//!    ^   (retry_at passed)        | every second: Heartbeat                                |
+//!    ^   (retry_at passed)        | every second: Heartbeat; ShedReport, if changed        |
 //!    |                            | every tick:   InFlightReport, if changed               |
 //!    +---------------- back-off: 100 ms doubling to 2 s, jittered ------------------------+
 //! ```
@@ -14,7 +14,7 @@ mod backoff;
 
 use picker::{Millis, SplitMix64};
 use pool_state::{
-    convert::{Hello, hello_to_proto, report_to_proto},
+    convert::{Hello, hello_to_proto, report_to_proto, sheds_to_proto},
     error::ContractError,
     limits,
     mirror::{Applied, PoolMirror},
@@ -71,6 +71,8 @@ struct Feed {
     name: String,
     mirror: Option<PoolMirror>,
     reported: Vec<Load>,
+    /// The refusals of which the session told last.
+    sheds: Option<u64>,
 }
 
 #[derive(Debug, Error)]
@@ -96,6 +98,7 @@ impl AgentStream {
             name: name.to_owned(),
             mirror: None,
             reported: Vec::new(),
+            sheds: None,
         };
         Self {
             cluster: cluster.to_owned(),
@@ -129,7 +132,7 @@ impl AgentStream {
         {
             self.open(host, worker, wanted, now);
         }
-        self.beat(host, now);
+        self.beat(host, worker, now);
         self.report(host, worker, now);
         worker.metrics().stream_up(host, self.is_heard());
     }
@@ -226,6 +229,7 @@ impl AgentStream {
             beats: 0,
         });
         self.send(host, gateway_message::Message::Hello(hello), now);
+        self.report_sheds(host, worker, now);
     }
 
     /// Starts from what the former leader published, so that the rules of acceptance (whose view
@@ -235,6 +239,7 @@ impl AgentStream {
             return;
         };
         feed.reported.clear();
+        feed.sheds = None;
         if feed.mirror.is_none() {
             feed.mirror = Some(match worker.published(host, index) {
                 Some(snapshot) => PoolMirror::resume(&feed.name, snapshot, now),
@@ -263,7 +268,7 @@ impl AgentStream {
         )
     }
 
-    fn beat(&mut self, host: &dyn Host, now: Millis) {
+    fn beat(&mut self, host: &dyn Host, worker: &Worker, now: Millis) {
         let Link::Up(session) = &mut self.link else {
             return;
         };
@@ -276,6 +281,25 @@ impl AgentStream {
             sequence: session.beats,
         };
         self.send(host, gateway_message::Message::Heartbeat(heartbeat), now);
+        self.report_sheds(host, worker, now);
+    }
+
+    /// Tells what all workers refused, where that is not what the session told last.
+    fn report_sheds(&mut self, host: &dyn Host, worker: &Worker, now: Millis) {
+        let Link::Up(session) = &self.link else {
+            return;
+        };
+        for index in session.pools.clone() {
+            let total = worker.metrics().refusals(host, index);
+            let Some(feed) = self.feeds.get_mut(index) else {
+                continue;
+            };
+            if let Some(total) = total.filter(|_| feed.sheds != total) {
+                feed.sheds = Some(total);
+                let report = sheds_to_proto(&feed.name, total);
+                self.send(host, gateway_message::Message::Sheds(report), now);
+            }
+        }
     }
 
     fn report(&mut self, host: &dyn Host, worker: &mut Worker, now: Millis) {

@@ -232,6 +232,10 @@ pub trait Host {
     /// Sets a gauge or records a value in a histogram.
     fn record(&self, metric: MetricId, value: u64);
 
+    /// The value of a counter or gauge now, over all workers of this Envoy; `None` when the host does not
+    /// know the metric.
+    fn metric(&self, metric: MetricId) -> Option<u64>;
+
     /// [`Host::monotonic_nanos`] in the picker's unit.
     fn now(&self) -> Millis {
         Millis(self.monotonic_nanos() / 1_000_000)

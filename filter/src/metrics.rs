@@ -231,6 +231,7 @@ pub struct Metrics {
 struct PoolMetrics {
     picks: Vec<Option<MetricId>>,
     prefix_tokens: Vec<Option<MetricId>>,
+    refusals: Option<MetricId>,
     in_flight: Option<MetricId>,
     endpoints: Option<MetricId>,
     snapshot_age_ms: Option<MetricId>,
@@ -288,6 +289,24 @@ impl Metrics {
         if let Some(pool) = self.pools.get(pool) {
             increment(host, &pool.picks, reason as usize);
         }
+    }
+
+    /// Counts a request that was answered here for want of an endpoint or of room.
+    pub fn refused(&self, host: &dyn Host, pool: usize) {
+        if let Some(id) = self.refusals_of(pool) {
+            host.increment(id, 1);
+        }
+    }
+
+    /// How many requests for a pool all workers of this Envoy have so answered; `None` when the host does
+    /// not tell.
+    #[must_use]
+    pub fn refusals(&self, host: &dyn Host, pool: usize) -> Option<u64> {
+        host.metric(self.refusals_of(pool)?)
+    }
+
+    fn refusals_of(&self, pool: usize) -> Option<MetricId> {
+        self.pools.get(pool)?.refusals
     }
 
     /// Counts what became of a request that asked for room.
@@ -459,9 +478,11 @@ impl PoolMetrics {
             );
             define(host, MetricKind::Counter, &name)
         });
+        let refusals = series("zerohop_refusals_total", &[("pool", pool)]);
         Self {
             picks,
             prefix_tokens: prefix_tokens.to_vec(),
+            refusals: define(host, MetricKind::Counter, &refusals),
             in_flight: gauge("zerohop_in_flight_requests"),
             endpoints: gauge("zerohop_endpoints"),
             snapshot_age_ms: gauge("zerohop_snapshot_age_ms"),

@@ -17,6 +17,7 @@
 
 mod body;
 mod model;
+mod refusal;
 mod scan;
 mod waiting;
 
@@ -283,7 +284,7 @@ impl Request {
             worker.metrics().not_scanned(host, Unscanned::NoPartner);
         }
         match phase {
-            Phase::Scanning(scan) if scan.hints.is_strict() => self.refuse_outside(host),
+            Phase::Scanning(scan) if scan.hints.is_strict() => self.refuse_outside(host, scan.pool),
             _ => Flow::Continue,
         }
     }
@@ -411,12 +412,16 @@ impl Request {
             Some((ask, come)) => self.arrive(host, pool, facts, watch, ask, come),
         };
         match routing {
-            Routing::Refused(refusal) => self.turn_away(host, refusal),
+            Routing::Refused(refusal) => self.turn_away(host, pool, refusal),
             Routing::Held(_) => self.held_flow(),
-            Routing::Saturated => self.refuse(host, &outcome::SATURATED, AttemptEvent::Saturated),
-            Routing::NoneEligible => self.refuse_outside(host),
+            Routing::Saturated => {
+                let event = AttemptEvent::Saturated;
+                self.refuse_unserved(host, Some(pool), &outcome::SATURATED, event)
+            }
+            Routing::NoneEligible => self.refuse_outside(host, Some(pool)),
             Routing::NoEndpoint => {
-                self.refuse(host, &outcome::NO_ENDPOINT, AttemptEvent::NoEndpoint)
+                let event = AttemptEvent::NoEndpoint;
+                self.refuse_unserved(host, Some(pool), &outcome::NO_ENDPOINT, event)
             }
             Routing::Fallback => {
                 self.send_on(host, None, ended);
@@ -441,7 +446,7 @@ impl Request {
                     worker.release(host, choice, None);
                     drop(worker);
                     if is_strict {
-                        return self.refuse_outside(host);
+                        return self.refuse_outside(host, Some(pool));
                     }
                 }
                 Flow::Continue
@@ -469,46 +474,6 @@ impl Request {
             let set = set(host);
             host.resume_request().is_ok() && set
         })
-    }
-
-    /// The request has a subset and cannot be sent there: it may go nowhere else.
-    fn refuse_outside(&mut self, host: &dyn Host) -> Flow {
-        if self.worker.borrow().is_shadow() {
-            return Flow::Continue;
-        }
-        let reply = &outcome::NO_ENDPOINT_IN_SUBSET;
-        self.refuse(host, reply, AttemptEvent::NoneEligible)
-    }
-
-    fn refuse(&mut self, host: &dyn Host, reply: &outcome::Reply<'_>, event: AttemptEvent) -> Flow {
-        self.worker.borrow().metrics().attempt(host, event);
-        self.respond(host, reply)
-    }
-
-    fn refuse_model(
-        &mut self,
-        host: &dyn Host,
-        reply: &outcome::Reply<'_>,
-        event: ModelEvent,
-    ) -> Flow {
-        self.worker.borrow().metrics().model(host, event);
-        self.respond(host, reply)
-    }
-
-    /// Answers in place of a model server.
-    fn respond(&mut self, host: &dyn Host, reply: &outcome::Reply<'_>) -> Flow {
-        if host
-            .respond(reply.status, reply.headers, reply.body)
-            .is_ok()
-        {
-            if let Some(record) = &mut self.record {
-                record.status = Some(reply.status.into());
-                record.refused = true;
-            }
-            return Flow::Pause;
-        }
-        self.send_on(host, None, true);
-        Flow::Continue
     }
 
     /// The response's headers, from an upstream or from Envoy itself.

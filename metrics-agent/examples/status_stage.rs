@@ -25,7 +25,7 @@ use metrics_agent::{
 };
 use picker::{EndpointId, Entropy, Health, InFlight, Millis, Signal, Signals, SplitMix64};
 use pool_state::{
-    convert::Report,
+    convert::{Report, Sheds},
     policy::{ModelRule, Policy, PolicyParts, Target},
 };
 use tokio::net::TcpListener;
@@ -179,6 +179,12 @@ impl Stage {
                 pool: format!("{POOL}{}", self.suffix),
                 loads: loads.clone(),
             };
+            // One of them refuses a request every ten seconds, the other every five.
+            let sheds = Sheds {
+                pool: report.pool.clone(),
+                total: round * stream / 10,
+            };
+            self.hub.sheds(&gateway, stream, &sheds);
             self.hub.report(&gateway, stream, report);
         }
     }

@@ -17,7 +17,10 @@ use std::{
 };
 
 use picker::Millis;
-use pool_state::{convert::Report, policy::Policy};
+use pool_state::{
+    convert::{Report, Sheds},
+    policy::Policy,
+};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
@@ -302,6 +305,12 @@ impl Hub {
         if self.index().report(gateway, stream, report, now) {
             self.dirty.notify_one();
         }
+    }
+
+    /// Takes what a gateway refused.
+    pub fn sheds(&self, gateway: &str, stream: u64, report: &Sheds) {
+        self.heard(gateway, stream);
+        self.index().sheds(stream, report);
     }
 
     /// Counts a gateway as long as the result lives.

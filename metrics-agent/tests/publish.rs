@@ -282,9 +282,36 @@ async fn both_sides_show_life_and_the_silent_are_dropped() {
 }
 
 #[tokio::test]
+async fn what_a_gateway_refused_is_known_until_it_leaves() {
+    use pool_state::{convert::sheds_to_proto, proto::gateway_message::Message as M};
+    let rig = Rig::start().await;
+    rig.members(&[("a", 1)]);
+    let mut gateway = rig.gateway("gw", &["a"]).await;
+    let sheds = || rig.hub.index().view(rig.hub.clock.now())[0].sheds;
+    for total in [40, 42] {
+        gateway.say(M::Sheds(sheds_to_proto("a", total))).await;
+    }
+    soon("the refusals are known", async {
+        while (sheds().total, sheds().gateways) != (2, 1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    drop(gateway);
+    soon("the gateway is gone", async {
+        while sheds().gateways > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(sheds().total, 2, "what it told stays");
+}
+
+#[tokio::test]
 async fn streams_that_break_the_contract_end_with_the_reason() {
     use pool_state::proto::{
-        EndpointId, EndpointLoad, Heartbeat, Hello, InFlightReport, gateway_message::Message as M,
+        EndpointId, EndpointLoad, Heartbeat, Hello, InFlightReport, ShedReport,
+        gateway_message::Message as M,
     };
     let rig = Rig::start().await;
     rig.members(&[("a", 1)]);
@@ -330,6 +357,11 @@ async fn streams_that_break_the_contract_end_with_the_reason() {
             "bad load",
             vec![hello("gw", &["a"]), bad_load],
             "4 or 16 bytes",
+        ),
+        (
+            "bad refusals",
+            vec![hello("gw", &["a"]), M::Sheds(ShedReport::default())],
+            "sheds.pool",
         ),
     ];
     for (name, messages, reason) in cases {

@@ -39,6 +39,8 @@ pub const MAX_POLICY_BYTES: usize = 1024 * 1024;
 
 /// The longest credible queue or batch, in requests.
 pub const MAX_REQUESTS: f32 = 1_000_000.0;
+/// The most requests that one gateway can credibly refuse between two of its reports, a second apart.
+pub const MAX_SHEDS: u64 = 1_000_000;
 /// The most credible tokens in flight at one endpoint: [`MAX_REQUESTS`] of a million each.
 pub const MAX_TOKENS_IN_FLIGHT: u64 = 1_000_000_000_000;
 /// The longest credible fixed part of a step, in microseconds.
@@ -83,6 +85,12 @@ pub const fn in_flight(load: InFlight) -> Option<InFlight> {
         && load.tokens <= MAX_TOKENS_IN_FLIGHT
         && load.prefill_tokens <= MAX_TOKENS_IN_FLIGHT;
     if credible { Some(load) } else { None }
+}
+
+/// Requests that were refused between two reports, at most [`MAX_SHEDS`]; else `None`.
+#[must_use]
+pub fn sheds(grown: u64) -> Option<u64> {
+    (grown <= MAX_SHEDS).then_some(grown)
 }
 
 /// A KV-cache utilization in `0..=1`, where `1..=KV_USAGE_TOLERANCE` counts as 1; else `None`.
@@ -205,6 +213,7 @@ mod tests {
             assert_eq!(weight(lie), None, "weight {lie}");
             assert_eq!(price(lie), None, "price {lie}");
         }
+        assert_eq!(sheds(u64::MAX), None);
         assert_eq!(mean_output_tokens(0.5), None, "an answer has a token");
         assert_eq!(max_model_len(0), None);
         assert_eq!(max_model_len(u32::MAX), None);
@@ -273,6 +282,8 @@ mod tests {
         assert_eq!(requests(0.0), Some(0.0));
         assert_eq!(requests(MAX_REQUESTS), Some(MAX_REQUESTS));
         assert_eq!(requests(MAX_REQUESTS + 1.0), None);
+        assert_eq!(sheds(MAX_SHEDS), Some(MAX_SHEDS));
+        assert_eq!(sheds(MAX_SHEDS + 1), None);
         assert_eq!(kv_usage(1.0), Some(1.0));
         assert_eq!(kv_usage(1.005), Some(1.0), "rounding of a full cache");
         assert_eq!(kv_usage(1.02), None, "per cent sent as a ratio, say");

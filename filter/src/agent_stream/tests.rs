@@ -214,7 +214,9 @@ fn each_side_hears_the_other_once_a_second() {
     }
     let beats = rig.sent(0).into_iter().filter_map(|message| match message {
         gateway_message::Message::Heartbeat(beat) => Some(beat.sequence),
-        gateway_message::Message::Hello(_) | gateway_message::Message::InFlight(_) => None,
+        gateway_message::Message::Hello(_)
+        | gateway_message::Message::InFlight(_)
+        | gateway_message::Message::Sheds(_) => None,
     });
     assert_eq!(beats.collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
     assert_eq!(
@@ -346,6 +348,53 @@ fn other_pools_refusals_and_unknown_messages_end_nothing() {
 }
 
 #[test]
+fn the_refusals_of_all_workers_are_told_by_the_leader_once_a_second_if_there_were_any() {
+    let mut rig = Rig::new(3);
+    let told = |rig: &Rig, token| -> Vec<u64> {
+        let sheds = rig
+            .sent(token)
+            .into_iter()
+            .filter_map(|message| match message {
+                gateway_message::Message::Sheds(report) => Some(report),
+                gateway_message::Message::Hello(_)
+                | gateway_message::Message::Heartbeat(_)
+                | gateway_message::Message::InFlight(_) => None,
+            });
+        let sheds = sheds.inspect(|report| assert_eq!(report.pool, "p"));
+        sheds.map(|report| report.total).collect()
+    };
+    let refuse = |rig: &Rig, vm: usize| {
+        let (host, root) = &rig.vms[vm];
+        root.worker().unwrap().borrow().metrics().refused(host, 0);
+    };
+    let second = |rig: &mut Rig, token| {
+        for _ in 0..5 {
+            rig.tick();
+            rig.heartbeat(0, token);
+        }
+    };
+    refuse(&rig, 1);
+    rig.tick();
+    assert_eq!(told(&rig, 0), [1], "from where the agent has to count");
+    for vm in [0, 1, 2] {
+        refuse(&rig, vm);
+        rig.tick();
+    }
+    assert_eq!(told(&rig, 0), [1], "not before the second is over");
+    second(&mut rig, 0);
+    assert_eq!(told(&rig, 0), [1, 4], "all of them at once");
+    second(&mut rig, 0);
+    second(&mut rig, 0);
+    assert_eq!(told(&rig, 0), [1, 4], "nothing new is no message");
+    assert_eq!(rig.open_streams(), [0], "nobody else tells");
+
+    let (host, root) = &mut rig.vms[0];
+    root.stream_closed(host, StreamToken(0), 14);
+    second(&mut rig, 1);
+    assert_eq!(told(&rig, 1), [4], "another session begins with what is");
+}
+
+#[test]
 fn the_load_of_all_workers_is_reported_when_it_changes() {
     let mut rig = Rig::new(3);
     rig.tick();
@@ -364,7 +413,9 @@ fn the_load_of_all_workers_is_reported_when_it_changes() {
         .into_iter()
         .filter_map(|message| match message {
             gateway_message::Message::InFlight(report) => Some(report),
-            gateway_message::Message::Hello(_) | gateway_message::Message::Heartbeat(_) => None,
+            gateway_message::Message::Hello(_)
+            | gateway_message::Message::Heartbeat(_)
+            | gateway_message::Message::Sheds(_) => None,
         })
         .collect();
     for report in &reports {

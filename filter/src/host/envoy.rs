@@ -184,6 +184,10 @@ impl Host for EnvoyHost {
             log::debug!("metric {} was not recorded: {error}", metric.0);
         }
     }
+
+    fn metric(&self, metric: MetricId) -> Option<u64> {
+        abi::metric(metric.0)
+    }
 }
 
 /// Header pairs in the ABI's form: count, then the sizes, then the strings, each closed by a zero.

@@ -13,6 +13,7 @@ use crate::{
 mod held;
 mod metrics;
 mod models;
+mod refusals;
 mod shadow;
 mod vectors;
 

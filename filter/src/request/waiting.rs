@@ -17,7 +17,7 @@ use crate::{
     headers::{self, HeaderMap},
     host::Host,
     metrics::{Unscanned, Waited},
-    queueing::{Demand, Held, answer, held::Fate},
+    queueing::{Demand, Held, held::Fate},
     worker::{Asked, Routing, Worker},
 };
 
@@ -155,22 +155,11 @@ impl Request {
         worker.metrics().waited(host, pool, Waited::Refused(reason));
         drop(worker);
         self.phase = Phase::Passed;
-        self.turn_away(
-            host,
-            Refusal {
-                reason,
-                retry_after_s: 1,
-            },
-        )
-    }
-
-    /// Refuses the request of the running callback.
-    pub(super) fn turn_away(&mut self, host: &dyn Host, refusal: Refusal) -> Flow {
-        if answer::refuse(host, refusal).is_err() {
-            self.send_on(host, None, true);
-            return Flow::Continue;
-        }
-        Flow::Pause
+        let refusal = Refusal {
+            reason,
+            retry_after_s: 1,
+        };
+        self.turn_away(host, pool, refusal)
     }
 
     /// The stream is over while the request waits: its client left, or Envoy gave it up.

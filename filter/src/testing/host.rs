@@ -274,4 +274,10 @@ impl Host for FakeHost {
         self.called();
         self.envoy.0.metrics.borrow_mut()[metric.0 as usize].1 = value;
     }
+
+    fn metric(&self, metric: MetricId) -> Option<u64> {
+        self.called();
+        let metrics = self.envoy.0.metrics.borrow();
+        metrics.get(metric.0 as usize).map(|(_, value)| *value)
+    }
 }

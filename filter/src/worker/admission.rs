@@ -247,7 +247,9 @@ impl Worker {
                     self.metrics
                         .waited(host, index, Waited::Refused(refusal.reason));
                     self.metrics.wait_took(host, index, waited_ms);
-                    if !held.refuse(host, own, refusal) {
+                    if held.refuse(host, own, refusal) {
+                        self.metrics.refused(host, index);
+                    } else {
                         log::debug!("a held request was gone before it was refused");
                     }
                 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   Membership (discovery) ---+
 //!   Observation (scheduler) --+--> Index --publish(now)--> Publication --> one Cursor a gateway
-//!   Report (gateways) --------+      |
+//!   Report, Sheds (gateways) -+      |
 //!                                    +--> views for /debug/pools and the metrics
 //! ```
 //!
@@ -24,6 +24,7 @@ mod loads;
 mod membership;
 mod pool;
 mod publication;
+mod sheds;
 mod views;
 
 use std::{
@@ -40,6 +41,7 @@ pub use endpoint::{Attempt, Observation, REFRESH_MS, Tallies, generation};
 pub use loads::{GatewayLoad, Loads};
 pub use membership::{Member, Membership, PoolMembers, TargetId};
 pub use publication::Publication;
+pub use sheds::ShedsView;
 pub use views::{EndpointView, GatewayView, Pod, PoolView, STALE_MS};
 
 /// The publications of one round, by pool.
@@ -153,6 +155,14 @@ impl Index {
         }
     }
 
+    /// Takes what a gateway refused of one pool's requests since its Envoy started. Reports on unknown
+    /// pools are ignored.
+    pub fn sheds(&mut self, stream: u64, report: &pool_state::convert::Sheds) {
+        if let Some(pool) = self.pools.get_mut(report.pool.as_str()) {
+            pool.sheds.report(stream, report.total);
+        }
+    }
+
     /// Notes that a gateway which said something lives, and so still has what it reported last.
     pub fn heard(&mut self, gateway: &str, stream: u64, now: Millis) {
         for pool in self.pools.values_mut() {
@@ -160,8 +170,8 @@ impl Index {
         }
     }
 
-    /// Forgets the loads that came over a stream which ended; says whether other gateways should
-    /// hear of it. Loads that the gateway reported over a later stream stay.
+    /// Forgets the loads and base lines that came over a stream which ended; says whether other
+    /// gateways should hear of it. Loads that the gateway reported over a later stream stay.
     pub fn gateway_gone(&mut self, gateway: &str, stream: u64) -> bool {
         let mut dirty = false;
         for pool in self.pools.values_mut() {

@@ -10,6 +10,7 @@ use picker::{Endpoint, EndpointId, InFlight, Millis, PoolSnapshot, SnapshotVersi
 use super::{
     GatewayLoad, Loads, Member, PoolMembers, Publication, TargetId,
     endpoint::{EndpointState, generation},
+    sheds::Sheds,
 };
 
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct PoolState {
     unresolved: usize,
     since: Millis,
     loads: Arc<Loads>,
+    pub(super) sheds: Sheds,
     last: Option<Arc<PoolSnapshot>>,
     dirty: bool,
     /// Whether endpoints that join wait until they are released.
@@ -35,6 +37,7 @@ impl PoolState {
             unresolved: members.unresolved,
             since: now,
             loads: Arc::default(),
+            sheds: Sheds::default(),
             last: None,
             dirty: true,
             holding: false,
@@ -47,6 +50,7 @@ impl PoolState {
             self.dirty || self.members != members.members || self.unresolved != members.unresolved;
         let mut next = Self {
             loads: self.loads,
+            sheds: self.sheds,
             last: self.last,
             since: self.since,
             dirty,
@@ -114,6 +118,7 @@ impl PoolState {
     }
 
     pub(super) fn gateway_gone(&mut self, gateway: &str, stream: u64) -> bool {
+        self.sheds.forget(stream);
         let changed = Arc::make_mut(&mut self.loads).forget(gateway, stream);
         self.dirty |= changed;
         changed

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use picker::{EndpointId, Health, InFlight, Millis, Signals, SnapshotVersion};
 
-use super::{Index, Observation, TargetId, generation, pool::PoolState};
+use super::{Index, Observation, ShedsView, TargetId, generation, pool::PoolState};
 
 /// A pool as people see it.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct PoolView {
     pub endpoints: Vec<EndpointView>,
     /// The gateways that reported load.
     pub gateways: Vec<GatewayView>,
+    /// What gateways refused.
+    pub sheds: ShedsView,
 }
 
 /// An endpoint as people see it.
@@ -184,6 +186,7 @@ impl Index {
             .map(|(name, pool)| PoolView {
                 name: Arc::clone(name),
                 version: pool.version(),
+                sheds: pool.sheds.view(),
                 endpoints: pool
                     .members
                     .iter()

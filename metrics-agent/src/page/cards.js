@@ -103,8 +103,8 @@ export class Sheds extends Card {
 
   update({ sheds }) {
     this.draw(sheds ?? null, () => {
-      if (sheds == null) return [note("Gateways do not report what they refused to the agent. Envoy's metrics have it: zerohop_attempts_total, and with admission zerohop_admissions_total.")];
-      return [el("p", {}, `${number(sheds)} in the last minute`)];
+      if (sheds == null) return [note("No connected gateway has reported yet what it refuses.")];
+      return [sheds === 0 ? note("None in the last minute.") : el("p", {}, `${number(sheds)} in the last minute`)];
     });
   }
 }

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use picker::Millis;
 use pool_state::{
-    convert::{Hello, hello_from_proto, report_from_proto},
+    convert::{Hello, hello_from_proto, report_from_proto, sheds_from_proto},
     limits::MAX_MESSAGE_BYTES,
     proto::{GatewayMessage, Heartbeat, Refusal, agent_message, gateway_message},
 };
@@ -185,6 +185,10 @@ impl<'a> Gateway<'a> {
         match message.message {
             Some(gateway_message::Message::InFlight(report)) => match report_from_proto(report) {
                 Ok(report) => self.hub.report(&self.id, self.stream, report),
+                Err(error) => return Err(Status::invalid_argument(error.to_string())),
+            },
+            Some(gateway_message::Message::Sheds(report)) => match sheds_from_proto(report) {
+                Ok(report) => self.hub.sheds(&self.id, self.stream, &report),
                 Err(error) => return Err(Status::invalid_argument(error.to_string())),
             },
             Some(gateway_message::Message::Hello(_)) => {

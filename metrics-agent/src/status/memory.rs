@@ -1,6 +1,10 @@
-//! What is remembered of each endpoint: its load over ten minutes, its counters over one.
+//! What is remembered of each endpoint: its load over ten minutes, its counters over one; and of each pool
+//! what its gateways refused over one.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use picker::Millis;
 
@@ -19,11 +23,13 @@ const MOST: u32 = 35;
 const STEPS: f32 = 20.0;
 const UNKNOWN: char = '-';
 
-/// The memory of all endpoints. Pure: it is told the time.
+/// The memory of all endpoints and pools. Pure: it is told the time.
 #[derive(Debug, Default)]
 pub struct Memory {
     bucket: u64,
     targets: BTreeMap<TargetId, Trace>,
+    /// How many requests had been refused at the beginning of each bucket of the window, by pool.
+    sheds: BTreeMap<Arc<str>, VecDeque<u64>>,
 }
 
 /// What is remembered of one endpoint.
@@ -66,6 +72,26 @@ impl Memory {
             trace.see(endpoint.saturation(now), steps);
         }
         self.targets.retain(|target, _| there.contains(target));
+        self.count_sheds(pools, steps > 0);
+    }
+
+    fn count_sheds(&mut self, pools: &[PoolView], new_bucket: bool) {
+        let mut before = std::mem::take(&mut self.sheds);
+        for pool in pools {
+            let mut counted = before.remove(&pool.name).unwrap_or_default();
+            let total = pool.sheds.total;
+            // A pool that went and came back between two looks counts from zero.
+            if counted.back().is_some_and(|last| *last > total) {
+                counted.clear();
+            }
+            if counted.is_empty() || new_bucket {
+                counted.push_back(total);
+            }
+            while counted.len() > WINDOW {
+                counted.pop_front();
+            }
+            self.sheds.insert(Arc::clone(&pool.name), counted);
+        }
     }
 
     /// Numbers the latest bucket.
@@ -89,6 +115,15 @@ impl Memory {
             .copied()
             .map(digit)
             .collect()
+    }
+
+    /// How many of a pool's requests gateways refused in the last minute.
+    #[must_use]
+    pub fn sheds(&self, pool: &PoolView) -> u64 {
+        let since = self.sheds.get(&pool.name).and_then(VecDeque::front);
+        // A pool that was never looked at is new.
+        let before = since.copied().unwrap_or_default();
+        pool.sheds.total.saturating_sub(before)
     }
 
     /// What an endpoint did in the last minute.

@@ -76,6 +76,7 @@ fn pool(
         sequence: view.version.map(|version| version.sequence),
         saturation: view.saturation(now),
         requests_per_second: rate.map(|rate| rate as f32),
+        sheds: (view.sheds.gateways > 0).then(|| memory.sheds(view)),
         pods: pods.collect(),
         gateways: gateways(view, connected, now),
         policy: None,

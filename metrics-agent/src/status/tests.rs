@@ -3,9 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use picker::{Health, InFlight, Millis, Signal, Signals};
+use pool_state::convert::Sheds;
 
 use super::*;
-use crate::index::{Attempt, EndpointView, Observation, PoolView, Tallies, TargetId};
+use crate::{
+    clock::Clock,
+    hub::Hub,
+    index::{
+        Attempt, EndpointView, Index, Membership, Observation, PoolMembers, PoolView, ShedsView,
+        Tallies, TargetId,
+    },
+    telemetry::Telemetry,
+};
 
 const SECOND: u64 = 1_000;
 
@@ -44,6 +53,7 @@ fn pool(endpoints: Vec<EndpointView>) -> Vec<PoolView> {
         version: None,
         endpoints,
         gateways: Vec::new(),
+        sheds: ShedsView::default(),
     }]
 }
 
@@ -120,6 +130,74 @@ fn a_minute_is_counted_from_counters_and_starts_anew_with_the_engine() {
     restarted.latest.as_mut().unwrap().life = 2;
     memory.observe(&pool(vec![restarted]), now);
     assert_eq!(memory.minute(TargetId(1)), Minute::default());
+}
+
+#[test]
+fn refusals_are_counted_over_a_minute_and_from_zero_when_a_pool_came_back() {
+    let mut memory = Memory::default();
+    let mut see = |second: u64, total: u64| {
+        let now = Millis((1_000 + second) * SECOND);
+        let mut pools = pool(Vec::new());
+        pools[0].sheds.total = total;
+        memory.observe(&pools, now);
+        memory.sheds(&pools[0])
+    };
+    assert_eq!(see(0, 0), 0);
+    assert_eq!(see(1, 3), 3, "at once");
+    for second in 2..200 {
+        see(second, 3 + second);
+    }
+    let minute = see(200, 203);
+    assert!((50..=60).contains(&minute), "{minute} at one a second");
+    for second in 201..262 {
+        see(second, 203);
+    }
+    assert_eq!(see(262, 203), 0, "a minute later they are forgotten");
+    assert_eq!(see(263, u64::MAX), u64::MAX - 203, "lies do not overflow");
+    assert_eq!(see(264, 1), 0, "another pool of the same name");
+    assert_eq!(see(265, 4), 3);
+    assert_eq!(Memory::default().sheds(&pool(Vec::new())[0]), 0);
+}
+
+#[test]
+fn what_connected_gateways_refused_is_added_up_and_unknown_while_none_reports() {
+    let index = Index::new(1, 1, 0);
+    let hub = Hub::new(Clock::start(), index, Arc::new(Telemetry::new()));
+    let members = PoolMembers {
+        name: Arc::from("default"),
+        members: Vec::new(),
+        unresolved: 0,
+    };
+    hub.set_membership(&Membership {
+        pools: vec![members],
+    });
+    let mut memory = Memory::default();
+    let now = hub.clock.now();
+    memory.observe(&hub.index().view(now), now);
+    let shown = || report(&hub, &memory, Vec::new(), 1).pools[0].sheds;
+    let tell = |stream, pool: &str, total| {
+        let report = Sheds {
+            pool: pool.to_owned(),
+            total,
+        };
+        hub.sheds("gateway", stream, &report);
+    };
+    hub.gateway_came(&Arc::from("gateway"), 1, vec![Arc::from("default")]);
+    assert_eq!(shown(), None, "a gateway of before does not report");
+    tell(1, "default", 500);
+    assert_eq!(shown(), Some(0), "where counting starts");
+    tell(1, "default", 503);
+    tell(2, "default", 7);
+    tell(2, "default", 9);
+    tell(2, "elsewhere", 1_000);
+    assert_eq!(shown(), Some(5), "of both");
+    hub.gateway_gone("gateway", 1);
+    tell(3, "default", 2);
+    tell(3, "default", 4);
+    assert_eq!(shown(), Some(7), "an Envoy that was started anew");
+    hub.gateway_gone("gateway", 2);
+    hub.gateway_gone("gateway", 3);
+    assert_eq!(shown(), None, "nobody is connected");
 }
 
 #[test]

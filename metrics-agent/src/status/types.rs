@@ -40,6 +40,9 @@ pub struct PoolStatus {
     pub saturation: f32,
     /// Finished requests a second over the last minute, as the engines count; `None` when none does.
     pub requests_per_second: Option<f32>,
+    /// Requests that gateways refused for want of an endpoint or of room in the last minute, as far as
+    /// they were connected; `None` while no connected gateway reports them.
+    pub sheds: Option<u64>,
     /// Its endpoints in the order of the configuration.
     pub pods: Vec<PodStatus>,
     /// The gateways that are connected for it.

@@ -137,6 +137,9 @@ pub(super) fn figures(pool: &PoolStatus) -> String {
         // Writing to a string does not fail.
         write!(line, "  {rate:.1} req/s").ok();
     }
+    if let Some(sheds @ 1..) = pool.sheds {
+        write!(line, "  shed {sheds}").ok();
+    }
     write!(line, "  gateways {}", pool.gateways.len()).ok();
     line
 }

@@ -40,6 +40,7 @@ fn status() -> Status {
         name: name.to_owned(),
         saturation: 0.5,
         requests_per_second: Some(3.25),
+        sheds: Some(if name == "chat" { 12 } else { 0 }),
         pods,
         gateways: vec![GatewayStatus::default()],
         ..PoolStatus::default()
@@ -153,7 +154,12 @@ fn plain_text_fits_and_commands_no_terminal() {
         "{text:?}"
     );
     assert!(text.contains("pool chat") && text.contains("pool code"));
-    assert!(!plain(&status(), Some("code"), 80).contains("pool chat"));
+    assert!(text.contains("  shed 12  gateways 1"), "{text}");
+    let code = plain(&status(), Some("code"), 80);
+    assert!(
+        !code.contains("pool chat") && !code.contains("shed"),
+        "{code}"
+    );
 }
 
 #[test]

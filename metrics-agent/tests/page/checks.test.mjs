@@ -47,6 +47,7 @@ test("five pods: everything that the agent knows is there, from the agent alone"
   for (const word of ["istio-ingress-5d9c", "llama-70b-next", "10 %", "priority -1", "sql-v2", "on 3 of 4 ready", "connection refused"]) {
     assert.ok(page.text.includes(word), `${word} is missing in\n${page.text}`);
   }
+  assert.match(page.text, /\b1[5-9] in the last minute/);
   assert.ok(chromium.requests.every((url) => url.startsWith(stage.url)), chromium.requests.join("\n"));
 }));
 

@@ -6,6 +6,7 @@
 //!   old, new     --delta_to_proto---->   Delta    --PoolMirror (Intake)--> PoolSnapshot
 //!   Policy       --policy_to_proto-->    Policy   --policy_from_proto---> PolicyView
 //!   loads       <--report_from_proto--  InFlightReport <--report_to_proto-- loads
+//!   Sheds       <--sheds_from_proto---  ShedReport <------sheds_to_proto--- total
 //! ```
 //!
 //! Two kinds of mistakes are told apart. A bad *identity* (address, port, pool, version) refuses
@@ -22,6 +23,7 @@ mod intake;
 mod outgoing;
 mod policy;
 mod report;
+mod sheds;
 
 pub use delta::delta_to_proto;
 pub use hello::{Hello, hello_from_proto, hello_to_proto};
@@ -30,6 +32,7 @@ pub use intake::{Intake, endpoint_from_proto};
 pub use outgoing::{endpoint_to_proto, others_to_proto, snapshot_to_proto};
 pub use policy::{policy_from_proto, policy_to_proto};
 pub use report::{Report, report_from_proto, report_to_proto};
+pub use sheds::{Sheds, sheds_from_proto, sheds_to_proto};
 
 pub(crate) use identity::version_from_proto;
 

@@ -392,6 +392,20 @@ fn bad_reports_are_refused_with_their_place() {
 }
 
 #[test]
+fn refusals_arrive_as_they_were_sent_or_are_refused() {
+    for total in [0, 3, u64::MAX] {
+        let sheds = sheds_from_proto(sheds_to_proto("default", total)).expect("sound");
+        assert_eq!((sheds.pool.as_str(), sheds.total), ("default", total));
+    }
+    assert_eq!(
+        sheds_from_proto(sheds_to_proto("a b", 1))
+            .expect_err("no name")
+            .to_string(),
+        "sheds.pool: a name is 1..128 bytes of visible ASCII, got \"a b\""
+    );
+}
+
+#[test]
 fn a_greeting_arrives_as_it_was_sent_or_is_refused() {
     let hello = Hello {
         gateway_id: "envoy-1".to_owned(),

@@ -149,6 +149,7 @@ fn a_deadline_is_answered_by_the_tick_and_a_late_callback_changes_nothing() {
         (rig.waited("deadline_exceeded"), rig.waited("left")),
         (1, 0)
     );
+    assert_eq!(rig.refusals(), 1);
     rig.end(first);
     assert_eq!(rig.in_flight(), 0);
 }
@@ -162,6 +163,7 @@ fn whom_the_queue_has_no_place_for_is_told_at_once() {
     assert_eq!(code(&rig, context), "queue_full");
     let after = rig.host.reply_header_of(context, "retry-after").unwrap();
     assert!((1..=60).contains(&after.parse::<u32>().unwrap()), "{after}");
+    assert_eq!(rig.refusals(), 1, "those that wait are not refused");
 }
 
 #[test]
@@ -181,6 +183,7 @@ fn a_body_that_grows_too_long_for_waiting_loses_its_place() {
     request.on_log(&rig.host);
     rig.ring();
     assert_eq!((rig.waited("queue_full"), rig.waited("left")), (1, 0));
+    assert_eq!(rig.refusals(), 1);
 }
 
 #[test]
