@@ -82,9 +82,12 @@ lint: ## Check format, lints, docs and licences as CI does
 fmt: ## Format everything
 	$(CARGO) fmt --all
 
-# Quick builds, which `make test` uses as well: whoever tries this waits for them.
-demo: wasm ## Show routing and faults on 4 simulated pods (KEEP=1 stays up)
-	$(CARGO) build --locked -p metrics-agent -p e2e --bin zerohop-agent --bin demo
+# Quick builds, which `make test` uses as well, both at once: whoever tries this waits for them. Setup comes
+# first, because two cargos that fetch a toolchain would get in each other's way.
+demo: setup ## Show routing and faults on 4 simulated pods (KEEP=1 stays up)
+	@$(MAKE) wasm & filter=$$!; \
+		$(CARGO) build --locked -p metrics-agent -p e2e --bin zerohop-agent --bin demo; built=$$?; \
+		wait $$filter && exit $$built
 	KEEP=$(KEEP) ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent $(TARGET_DIR)/debug/demo
 
 demo-vllm: wasm agent ## The same over real vLLM replicas on the CPU (fetches vLLM, some GB)
