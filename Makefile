@@ -182,7 +182,7 @@ bench-page: ## First paint of the status page at 500 pods, and what it costs the
 	$(CARGO) build --locked --release -p metrics-agent --example status_stage
 	STATUS_STAGE=$(abspath $(TARGET_DIR))/release/examples/status_stage $(NODE) metrics-agent/tests/page/bench.mjs $(TARGET_DIR)/bench/operating.json
 
-bench-demo: ## From a fresh clone to the end of make demo, in seconds
+bench-demo: ## From a fresh clone to the first table of make demo, in seconds
 	scripts/bench-demo.sh $(TARGET_DIR)/bench/operating.json
 
 bench-admission: wasm ## Overload: goodput and TTFT by priority against the reference's rule (simulated), speed in V8, wake-ups in Envoy
