@@ -212,8 +212,8 @@ async fn critical_requests_hardly_notice_that_the_pool_is_overloaded() {
                 response.text()
             );
         }
-        // Without admission the ratio is above 5 within these seconds.
-        assert!(ratio < 2.0, "{ratio}");
+        // 1.04 on an idle machine, 1.34 on one that builds meanwhile; above 5 without admission.
+        assert!(ratio < 1.5, "{ratio}");
         assert!(
             rest * 8 > both["sheddable"].len(),
             "the rest is for the sheddable: {rest}"
@@ -226,10 +226,10 @@ async fn critical_requests_hardly_notice_that_the_pool_is_overloaded() {
     }
 }
 
-#[ignore = "half a minute of load, judged by wall clock: make test-admission"]
+#[ignore = "a minute of load, judged by wall clock: make test-admission"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_tenants_get_the_same_number_of_tokens_whatever_they_send() {
-    let seconds = 25;
+    let seconds = 60;
     let set = Set::start(2, 2, json!({"fairness": {"header": "x-tenant"}})).await;
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut running = JoinSet::new();
