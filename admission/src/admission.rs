@@ -177,7 +177,8 @@ impl<T> Admission<T> {
         for _ in 0..TRIES {
             let claim = Claim::read(site);
             site.look_around();
-            if self.is_full(site) {
+            // Where no endpoint has room, the best has none, and which it is does not matter.
+            if self.is_full(site) || !room::any(&site.view(), &self.ladder, &limits) {
                 return None;
             }
             let decision = site.consider(held);

@@ -10,6 +10,6 @@ async fn main() -> Result<(), RigError> {
     let rounds = std::env::var("ROUNDS")
         .ok()
         .and_then(|text| text.parse().ok());
-    let figures = rewrite_cost::run(rounds.unwrap_or(15)).await?;
+    let figures = rewrite_cost::run(rounds.unwrap_or(30)).await?;
     figures::add("policy", &figures).map(|_| ())
 }
