@@ -83,9 +83,10 @@ fmt: ## Format everything
 	$(CARGO) fmt --all
 
 # Quick builds, which `make test` uses as well, both at once: whoever tries this waits for them. Setup comes
-# first, because two cargos that fetch a toolchain would get in each other's way.
+# first, because two cargos that fetch a toolchain would get in each other's way. What runs in the background
+# does not hear of Ctrl-C by itself.
 demo: setup ## Show routing and faults on 4 simulated pods (KEEP=1 stays up)
-	@$(MAKE) wasm & filter=$$!; \
+	@$(MAKE) wasm & filter=$$!; trap "kill $$filter" INT TERM; \
 		$(CARGO) build --locked -p metrics-agent -p e2e --bin zerohop-agent --bin demo; built=$$?; \
 		wait $$filter && exit $$built
 	KEEP=$(KEEP) ZEROHOP_AGENT=$(abspath $(TARGET_DIR))/debug/zerohop-agent $(TARGET_DIR)/debug/demo
