@@ -91,6 +91,9 @@ async fn killed_and_started_again() {
     rig.agent.as_mut().unwrap().kill();
     // Past the point where the signals have expired.
     sleep(Duration::from_secs(6)).await;
+    let stats = rig.envoy.admin().stats("zerohop_snapshot_age_ms").await;
+    let age = stats.unwrap().values().copied().max();
+    assert!(age >= Some(5_000), "the gauge stands still: {age:?}");
     rig.agent.as_mut().unwrap().restart().await.unwrap();
     let took = avoids_busy(&rig, 1).await;
     assert!(took <= SENSIBLE_AGAIN, "it took {took:?} after the restart");

@@ -11,7 +11,9 @@
 
 use std::time::Duration;
 
-use e2e::rig::{EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, config::at, eventually};
+use e2e::rig::{
+    EnvoyConfig, Pod, RequestSpec, Rig, RigError, RigOptions, artifacts, config::at, eventually,
+};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(15);
@@ -70,8 +72,23 @@ async fn requests_are_counted_under_the_references_names() {
         infinite,
         sum(&page, "llm_d_epp_request_duration_seconds_count", &[&label])
     );
+    let index = r#"plugin_type="approx-prefix-cache-producer""#;
+    eventually(
+        "the prefix index is shown with its plugin",
+        LONG,
+        || async {
+            let page = self::page(&rig).await;
+            let shown = |family| sum(&page, family, &[index, r#"pool="default""#]);
+            shown("llm_d_epp_prefix_indexer_hit_ratio_count") >= 40.0
+                && shown("llm_d_epp_prefix_indexer_hit_bytes_count") >= 40.0
+                && shown("llm_d_epp_prefix_indexer_size") > 0.0
+        },
+    )
+    .await
+    .unwrap();
     // What has no model is shown after what has.
     for family in [
+        "llm_d_epp_plugin_duration_seconds_count",
         "llm_d_epp_request_ttft_seconds_count",
         "llm_d_epp_request_size_bytes_count",
         "llm_d_epp_scheduler_e2e_duration_seconds_count",
@@ -184,6 +201,22 @@ fn in_shadow(config: &mut EnvoyConfig) -> Result<(), RigError> {
     config.change_plugin(|plugin| plugin["shadow"] = json!(true))
 }
 
+/// What `zerohop-agent shadow` says of this Envoy, and whether with success.
+async fn shadow_report(rig: &Rig) -> (bool, String) {
+    let program = artifacts::agent().unwrap();
+    let envoy = format!("http://{}", rig.envoy.admin().0);
+    let output = tokio::process::Command::new(program)
+        .args(["shadow", &envoy])
+        .output()
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
 fn without_filter(config: &mut EnvoyConfig) -> Result<(), RigError> {
     config.balance_by_fallback()
 }
@@ -231,7 +264,10 @@ async fn seen(change: fn(&mut EnvoyConfig) -> Result<(), RigError>) -> (Rig, Vec
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_shadow_mode_nothing_changes_and_every_request_is_compared() {
-    let (_, bare) = seen(without_filter).await;
+    let (bare_rig, bare) = seen(without_filter).await;
+    let (success, report) = shadow_report(&bare_rig).await;
+    assert!(!success && report.contains("compares nothing"), "{report}");
+    drop(bare_rig);
     let (rig, shadowed) = seen(in_shadow).await;
     assert_eq!(bare.len(), 30);
     assert_eq!(bare, shadowed, "the pods see the same requests");
@@ -245,6 +281,13 @@ async fn in_shadow_mode_nothing_changes_and_every_request_is_compared() {
     assert_eq!(compared("unknown"), 0.0);
     // Round robin and ours agree about one time in three.
     assert!(differ > 0.0, "{agree} agree");
+    let (success, report) = shadow_report(&rig).await;
+    assert!(success, "{report}");
+    assert!(report.contains("pool default: 30 requests"), "{report}");
+    let elsewhere = format!("served elsewhere {differ} {:.1} %", differ / 0.3);
+    let words: Vec<&str> = report.split_whitespace().collect();
+    assert!(words.join(" ").contains(&elsewhere), "{report}");
+    assert!(report.contains("first tokens"), "{report}");
     eventually("nothing is left in flight", LONG, || async {
         sum(&self::page(&rig).await, "zerohop_in_flight_requests", &[]) == 0.0
     })

@@ -25,7 +25,7 @@ mod bench {
         metrics::{Ended, Metrics, RequestMetrics},
         usage::Usage,
     };
-    use picker::{Millis, Reason};
+    use picker::{Estimate, Millis, Reason};
 
     const HOST: EnvoyHost = EnvoyHost;
     /// Rounds; the best counts.
@@ -49,7 +49,12 @@ mod bench {
                 let row = black_box(requests.served(0, "llama").max(row));
                 requests.begin(row);
                 requests.decided(7_000, true);
-                requests.signals(0, 150);
+                let estimate = black_box(Estimate {
+                    prompt_tokens: 1_000,
+                    uncached_tokens: 10 * (request % 100),
+                    ..Estimate::default()
+                });
+                requests.chosen(0, Some(150), 4_000, &estimate);
                 requests.end(row, &ended(request));
                 // The looks at the clock around the callbacks of the headers and of a body.
                 let looks: u64 = (0..3).map(|_| black_box(HOST.monotonic_nanos())).sum();

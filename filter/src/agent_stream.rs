@@ -343,10 +343,7 @@ impl AgentStream {
         let (pool, applied) = match message {
             agent_message::Message::Heartbeat(_) => return Ok(()),
             agent_message::Message::Refusal(refusal) => {
-                log::warn!(
-                    "the agent refuses a pool: {}",
-                    refusal.pool.escape_default()
-                );
+                log::warn!("the agent refuses a pool: {}", refusal.pool.escape_debug());
                 worker.stream_event(host, StreamEvent::PoolRefused);
                 return Ok(());
             }

@@ -235,6 +235,7 @@ struct PoolMetrics {
     in_flight: Option<MetricId>,
     endpoints: Option<MetricId>,
     snapshot_age_ms: Option<MetricId>,
+    prefix_size: Option<MetricId>,
     /// Requests that wait and their bytes, under the reference's names. There without admission too, since
     /// autoscalers add them up.
     waiting: [Option<MetricId>; 2],
@@ -418,6 +419,7 @@ impl Metrics {
         };
         record(host, pool.in_flight, gauges.in_flight);
         record(host, pool.endpoints, gauges.endpoints);
+        record(host, pool.prefix_size, gauges.prefix_size);
         if let Some(age) = gauges.snapshot_age_ms {
             record(host, pool.snapshot_age_ms, age);
         }
@@ -453,6 +455,8 @@ pub struct PoolGauges {
     pub in_flight: u64,
     /// Members.
     pub endpoints: u64,
+    /// Entries of the prefix index, which are about the same in every worker.
+    pub prefix_size: u64,
     /// Milliseconds since the last state of this pool was taken; `None` before the first.
     pub snapshot_age_ms: Option<u64>,
 }
@@ -486,6 +490,7 @@ impl PoolMetrics {
             in_flight: gauge("zerohop_in_flight_requests"),
             endpoints: gauge("zerohop_endpoints"),
             snapshot_age_ms: gauge("zerohop_snapshot_age_ms"),
+            prefix_size: gauge(kinds::PREFIX_SIZE),
             waiting: [
                 "llm_d_epp_flow_control_queue_size",
                 "llm_d_epp_flow_control_queue_bytes",

@@ -133,6 +133,10 @@ impl Root {
             leader.led = leads;
             leader.stream.tick(host, &mut worker, &leader.leases, now);
         }
+        let leader = deciding.leader.as_ref();
+        worker.show_pools(host, now, |index| {
+            leader.is_none_or(|leader| leader.leases.holds(index))
+        });
     }
 
     /// A queue of ours was filled.

@@ -102,7 +102,6 @@ struct Pool {
     picker: Picker,
     breaker: Breaker,
     policy: PolicyCopy,
-    taken_at: Option<Millis>,
     /// What is counted in shadow mode.
     shadow: Option<ShadowMetrics>,
     admission: Option<Box<Admission<Held>>>,
@@ -167,7 +166,6 @@ impl Worker {
             breaker: Breaker::new(SplitMix64::new(host.random())),
             config: pool.clone(),
             policy: PolicyCopy::default(),
-            taken_at: None,
             shadow: config
                 .shadow
                 .then(|| ShadowMetrics::define(host, &pool.name)),
@@ -394,7 +392,6 @@ impl Worker {
                 for _ in 0..refused {
                     self.metrics.state(host, StateEvent::EndpointRefused);
                 }
-                pool.taken_at = Some(now);
                 pool.view.recount(&self.ledger, &self.others);
                 pool.picker.retain(pool.view.endpoints());
                 pool.breaker.retain(pool.view.endpoints());

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Say what would be picked for a request now, and what every endpoint would cost, term by term.
     Explain(ExplainArgs),
+    /// Say what would have been different, from Envoys whose filter is in shadow mode.
+    Shadow(ShadowArgs),
 }
 
 /// Where a running agent is.
@@ -74,6 +76,14 @@ pub struct ExplainArgs {
     /// The most endpoints to list.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     pub(crate) rows: usize,
+}
+
+/// Whose comparisons to report.
+#[derive(Debug, clap::Args)]
+pub struct ShadowArgs {
+    /// The admin interfaces of the Envoys, whose counts are added up.
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:9901")]
+    pub(crate) envoys: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]

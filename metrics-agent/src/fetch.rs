@@ -1,4 +1,4 @@
-//! One GET from a running agent, for the commands that look at it from outside.
+//! One GET from a running agent or Envoy, for the commands that look at them from outside.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The address is none.
-    #[error("`{0}` is no address of an agent, which looks like http://127.0.0.1:9090")]
+    #[error("`{0}` is no address, which looks like http://127.0.0.1:9090")]
     Address(String),
     /// Nobody answers there.
     #[error("no answer from {0}: {1}")]
@@ -33,15 +33,15 @@ pub enum FetchError {
     Runtime(#[from] std::io::Error),
 }
 
-/// Asks one agent, again and again.
+/// Asks one admin endpoint, again and again.
 #[derive(Debug)]
-pub struct Agent {
+pub struct AdminClient {
     base: String,
     runtime: Runtime,
 }
 
-impl Agent {
-    /// The agent whose admin endpoint is at `base`, plain HTTP.
+impl AdminClient {
+    /// The admin endpoint at `base`, plain HTTP.
     ///
     /// # Errors
     /// When the runtime does not start.

@@ -32,6 +32,7 @@ pub mod resources;
 pub mod run;
 pub mod scheduler;
 pub mod scrape;
+pub mod shadow;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;

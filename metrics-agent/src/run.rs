@@ -30,6 +30,7 @@ use crate::{
     publish::{self, tls::TlsError},
     resources::{self, Directory, Update, combined},
     scheduler::Scheduler,
+    shadow,
     shutdown::{self, Shutdown},
     telemetry::Telemetry,
     top,
@@ -48,6 +49,7 @@ pub fn execute(args: &Args) -> ExitCode {
         Command::Run(args) => ended(run(args)),
         Command::Top(args) => ended(top::run(args)),
         Command::Explain(args) => ended(explain::run(args)),
+        Command::Shadow(args) => ended(shadow::run(args)),
     }
 }
 

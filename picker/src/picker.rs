@@ -84,6 +84,12 @@ impl Picker {
         &self.config
     }
 
+    /// How many blocks and turns the prefix index remembers, counted once per endpoint that holds them.
+    #[must_use]
+    pub fn prefix_size(&self) -> usize {
+        self.index.len()
+    }
+
     /// Decides where a request goes: up to [`PickerConfig::choices`] distinct endpoints of the view,
     /// best first. The list is empty only when the view has no endpoint
     /// ([`Reason::NoEndpoints`]) or none in the request's subset ([`Reason::NoneEligible`]), or when

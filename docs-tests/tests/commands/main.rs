@@ -30,13 +30,14 @@ use blocks::{Block, Treatment};
 use stage::Stage;
 
 /// Why a block is not run.
-const REASONS: [&str; 6] = [
+const REASONS: [&str; 7] = [
     "needs a cluster",
     "needs vLLM, some GB: make test-vllm and make demo-vllm",
     "it is this test itself",
     "needs root or a container engine",
     "needs hours",
     "e2e/tests/configs.rs runs it",
+    "e2e/tests/requests.rs runs it",
 ];
 
 /// Languages of blocks that hold no commands.

@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             if key.len() > 256 {
                 return Err(A::Error::custom("a field name of more than 256 bytes"));
             }
-            let path = join(&self.path, &key.escape_default().to_string());
+            let path = join(&self.path, &key.escape_debug().to_string());
             let value = fields.next_value_seed(Node {
                 path: path.clone(),
                 mistakes: &mut *self.mistakes,

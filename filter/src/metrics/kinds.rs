@@ -154,3 +154,38 @@ pub(super) const SIGNAL_AGE: Kind = kind(
         20_000, 50_000, 100_000, 200_000, 300_000, 500_000, 1_000_000, 2_000_000, 5_000_000,
     ],
 );
+
+/// The one plugin that scores here: the whole decision.
+pub(super) const PLUGIN: Kind = Kind {
+    family: "llm_d_epp_plugin_duration_seconds",
+    labels: "extension_point=.=Scorer;.;plugin_name=.=zerohop;.;plugin_type=.=zerohop;.;",
+    ..DECISION
+};
+
+/// Under which name the reference's prefix index shows itself.
+macro_rules! prefix_plugin {
+    () => {
+        "plugin_name=.=approx-prefix-cache-producer;.;plugin_type=.=approx-prefix-cache-producer;.;"
+    };
+}
+
+/// How many entries the prefix index has.
+pub(super) const PREFIX_SIZE: &str = concat!(prefix_plugin!(), "llm_d_epp_prefix_indexer_size");
+
+/// How much of a prompt the index held for the chosen endpoint, in thousandths.
+pub(super) const HIT_RATIO: Kind = Kind {
+    family: "llm_d_epp_prefix_indexer_hit_ratio",
+    labels: prefix_plugin!(),
+    scale: 1_000,
+    bounds: &[0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000],
+};
+
+/// How many bytes of it that were.
+pub(super) const HIT_BYTES: Kind = Kind {
+    family: "llm_d_epp_prefix_indexer_hit_bytes",
+    labels: prefix_plugin!(),
+    scale: 1,
+    bounds: &[
+        0, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536,
+    ],
+};

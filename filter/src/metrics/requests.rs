@@ -8,11 +8,11 @@
 //! A model has a row of its own when the pool's policy knows it or a model server has answered a request
 //! for it with success; so no client can make series, however many names it thinks of.
 
-use picker::Millis;
+use picker::{Estimate, Millis};
 
 use super::{
-    histogram::Histogram,
-    kinds::{DECISION, FILTER, Measure, REQUEST, SIGNAL_AGE},
+    histogram::{Histogram, Kind},
+    kinds::{DECISION, FILTER, HIT_BYTES, HIT_RATIO, Measure, PLUGIN, REQUEST, SIGNAL_AGE},
     name::{define, labels_of},
 };
 use crate::{
@@ -26,6 +26,9 @@ const MAX_ROWS: usize = 256;
 const SHOW_MS: u64 = 1_000;
 /// The model's label where it is not known.
 const OTHER: &str = "other";
+
+/// What is told of every chosen endpoint.
+const CHOSEN: [Kind; 3] = [SIGNAL_AGE, HIT_RATIO, HIT_BYTES];
 
 /// The reasons of errors, as the reference names them.
 const ERRORS: [&str; 5] = [
@@ -43,10 +46,11 @@ pub struct RequestMetrics {
     rows: Vec<Row>,
     pools: usize,
     decisions: Histogram,
+    plugin: Histogram,
     filter: Histogram,
     attempts: [Counter; 2],
-    /// Signal ages, by pool.
-    ages: Vec<Histogram>,
+    /// Of the chosen endpoints, by pool.
+    chosen: Vec<[Histogram; CHOSEN.len()]>,
     shown_at: Option<Millis>,
 }
 
@@ -124,9 +128,10 @@ impl RequestMetrics {
             .collect();
         Self {
             pools: rows.len(),
-            ages: rows.iter().map(|_| Histogram::default()).collect(),
+            chosen: rows.iter().map(|_| Default::default()).collect(),
             rows,
             decisions: Histogram::default(),
+            plugin: Histogram::default(),
             filter: Histogram::default(),
             attempts: [Counter::default(), Counter::default()],
             shown_at: None,
@@ -212,6 +217,7 @@ impl RequestMetrics {
     /// A decision took so long, and named an endpoint or none.
     pub fn decided(&mut self, nanos: u64, named: bool) {
         self.decisions.observe(&DECISION, nanos / 1_000);
+        self.plugin.observe(&PLUGIN, nanos / 1_000);
         let [named_none, named_one] = &mut self.attempts;
         if named { named_one } else { named_none }.add();
     }
@@ -221,10 +227,20 @@ impl RequestMetrics {
         self.filter.observe(&FILTER, nanos / 1_000);
     }
 
-    /// How old the signals were by which an endpoint was chosen.
-    pub fn signals(&mut self, pool: usize, age_ms: u64) {
-        if let Some(ages) = self.ages.get_mut(pool) {
+    /// An endpoint was chosen: how old its signals are, if it told any, and how much of the prompt of so
+    /// many bytes it is believed to hold.
+    pub fn chosen(&mut self, pool: usize, age_ms: Option<u64>, bytes: u64, estimate: &Estimate) {
+        let Some([ages, ratios, lengths]) = self.chosen.get_mut(pool) else {
+            return;
+        };
+        if let Some(age_ms) = age_ms {
             ages.observe(&SIGNAL_AGE, age_ms.saturating_mul(1_000));
+        }
+        let all = u64::from(estimate.prompt_tokens);
+        let held = all.saturating_sub(estimate.uncached_tokens.into());
+        if let Some(thousandths) = (held * 1_000).checked_div(all) {
+            ratios.observe(&HIT_RATIO, thousandths);
+            lengths.observe(&HIT_BYTES, bytes.saturating_mul(held) / all);
         }
     }
 
@@ -241,13 +257,16 @@ impl RequestMetrics {
             row.show(host);
         }
         self.decisions.show(host, &DECISION, "");
+        self.plugin.show(host, &PLUGIN, "");
         self.filter.show(host, &FILTER, "");
         for (attempts, status) in self.attempts.iter_mut().zip(["failure", "success"]) {
             let name = || labels_of(&[("status", status)]) + "llm_d_epp_scheduler_attempts_total";
             attempts.show(host, name);
         }
-        for (ages, row) in self.ages.iter_mut().zip(&self.rows) {
-            ages.show(host, &SIGNAL_AGE, &row.pool_label);
+        for (chosen, row) in self.chosen.iter_mut().zip(&self.rows) {
+            for (histogram, kind) in chosen.iter_mut().zip(&CHOSEN) {
+                histogram.show(host, kind, &row.pool_label);
+            }
         }
     }
 }

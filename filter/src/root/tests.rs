@@ -103,3 +103,60 @@ fn a_clock_that_steps_back_or_far_ahead_ends_nothing() {
     }
     assert!(root.worker().unwrap().borrow().ledger().is_empty());
 }
+
+/// An endpoint at 10.0.0.1.
+fn endpoint() -> picker::Endpoint {
+    picker::Endpoint::new(picker::EndpointId {
+        address: ([10, 0, 0, 1], 80).into(),
+        generation: 1,
+    })
+}
+
+#[test]
+fn the_gauges_of_a_pool_move_on_without_an_agent() {
+    let envoy = FakeEnvoy::new();
+    let config = r#"{"agent": {"cluster": "agent"}, "pools": [
+        {"name": "p", "cluster": "c"},
+        {"name": "q", "cluster": "d", "members": ["10.0.0.1:80"]}
+    ]}"#;
+    let host = envoy.vm().configured(config);
+    let mut root = Root::configure(&host, 0).unwrap();
+    root.tick(&host);
+    let gauge = |family: &str, pool| {
+        let name = crate::metrics::series(family, &[("pool", pool)]);
+        envoy.metric(&name)
+    };
+    assert_eq!(gauge("zerohop_endpoints", "q"), 1, "configured");
+    let Root::Deciding(deciding) = &root else {
+        panic!("this root context decides");
+    };
+    deciding.worker.borrow_mut().publish(
+        &host,
+        0,
+        &picker::PoolSnapshot {
+            pool: "p".to_owned(),
+            version: picker::SnapshotVersion {
+                agent_id: 9,
+                epoch: 1,
+                sequence: 1,
+                taken_at_unix_ms: 0,
+            },
+            endpoints: vec![endpoint()],
+        },
+    );
+    // The agent never answers.
+    let successor = envoy.vm().configured(config);
+    let mut next = Root::configure(&successor, 0).unwrap();
+    for seconds in 0..5 {
+        root.tick(&host);
+        next.tick(&successor);
+        assert_eq!(gauge("zerohop_endpoints", "p"), 1);
+        assert_eq!(gauge("zerohop_snapshot_age_ms", "p"), seconds * 1_000);
+        envoy.advance_ms(1_000);
+    }
+    for seconds in 5..9 {
+        next.tick(&successor);
+        assert_eq!(gauge("zerohop_snapshot_age_ms", "p"), seconds * 1_000);
+        envoy.advance_ms(1_000);
+    }
+}

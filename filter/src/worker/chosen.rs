@@ -36,9 +36,9 @@ impl Worker {
             estimate: decision.estimate(),
             signal_age_ms: chosen.and_then(|endpoint| requests::signal_age(endpoint, now)),
         };
-        if let Some(age) = explanation.signal_age_ms {
-            self.requests.signals(index, age);
-        }
+        let (age, estimate) = (explanation.signal_age_ms, &explanation.estimate);
+        self.requests
+            .chosen(index, age, facts.prompt_bytes, estimate);
         let note = PrefixNote::dispatched(facts, first);
         if !self.shadow {
             if let Some(pool) = self.pools.get_mut(index) {

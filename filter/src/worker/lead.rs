@@ -56,17 +56,34 @@ impl Worker {
     /// As leader: what this Envoy has in flight per endpoint of a pool, sorted by endpoint.
     pub fn loads(&mut self, host: &dyn Host, index: usize, now: Millis) -> Vec<Load> {
         self.look_around(host, index, now);
+        let pool = self.pools.get(index);
+        pool.map_or(Vec::new(), |pool| pool.view.loads().collect())
+    }
+
+    /// Shows the gauges of the pools that are `ours` to show: of those that we lead, or of all where there is
+    /// no agent and so no leader. An agent that is gone must not freeze them.
+    pub fn show_pools(&mut self, host: &dyn Host, now: Millis, ours: impl Fn(usize) -> bool) {
+        for index in 0..self.pools.len() {
+            let pool = self.pools.get_mut(index);
+            let age_ms = pool.and_then(|pool| pool.view.age_ms(host, now));
+            if ours(index) {
+                self.show_pool(host, index, age_ms, now);
+            }
+        }
+    }
+
+    fn show_pool(&mut self, host: &dyn Host, index: usize, age_ms: Option<u64>, now: Millis) {
+        self.look_around(host, index, now);
         let Some(pool) = self.pools.get(index) else {
-            return Vec::new();
+            return;
         };
-        let loads: Vec<_> = pool.view.loads().collect();
-        let requests = loads.iter().map(|(_, load)| u64::from(load.requests)).sum();
+        let requests = pool.view.loads().map(|(_, load)| u64::from(load.requests));
         let gauges = PoolGauges {
-            in_flight: requests,
+            in_flight: requests.sum(),
             endpoints: pool.view.endpoints().len() as u64,
-            snapshot_age_ms: pool.taken_at.map(|taken_at| now.since(taken_at)),
+            prefix_size: pool.picker.prefix_size() as u64,
+            snapshot_age_ms: age_ms,
         };
         self.metrics.pool(host, index, gauges);
-        loads
     }
 }

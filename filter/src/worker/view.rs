@@ -36,6 +36,8 @@ pub struct View {
     keys: PoolKeys,
     allowed: AllowedAddresses,
     seen: Option<u64>,
+    /// The slot's version, and when it was first noticed.
+    moved: Option<(u64, Millis)>,
     held: Option<SnapshotVersion>,
     endpoints: Vec<Endpoint>,
     own: Vec<InFlight>,
@@ -94,6 +96,7 @@ impl View {
             keys: PoolKeys::new(pool),
             allowed,
             seen: None,
+            moved: None,
             held: None,
             endpoints: Vec::new(),
             own: Vec::new(),
@@ -116,6 +119,15 @@ impl View {
     pub fn by_address(&self, address: SocketAddr) -> Option<EndpointId> {
         let index = self.index(address)?;
         self.endpoints.get(index).map(|endpoint| endpoint.id)
+    }
+
+    /// How long ago the slot's version moved, in milliseconds, as far as this was called since; `None`
+    /// before it ever did. Whoever comes to lead must know it, so that all ask at every tick.
+    pub fn age_ms(&mut self, host: &dyn Host, now: Millis) -> Option<u64> {
+        let version = slots::version_of(host, &self.keys.version)?;
+        let moved = self.moved.filter(|(seen, _)| *seen == version);
+        let (_, since) = *self.moved.insert(moved.unwrap_or((version, now)));
+        Some(now.since(since))
     }
 
     /// Reads the slot again if its version moved. A changed copy needs [`View::recount`].

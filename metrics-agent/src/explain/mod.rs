@@ -29,7 +29,7 @@ use prost::Message as _;
 
 use crate::{
     args::ExplainArgs,
-    fetch::{Agent, FetchError},
+    fetch::{AdminClient, FetchError},
 };
 
 /// Draws among near ties as a run of the command before did.
@@ -86,7 +86,9 @@ pub enum ExplainError {
 pub fn run(args: &ExplainArgs) -> Result<(), ExplainError> {
     let dump = match &args.dump {
         Some(path) => read(path)?,
-        None => Agent::new(&args.agent)?.get("/debug/snapshot")?.to_vec(),
+        None => AdminClient::new(&args.agent)?
+            .get("/debug/snapshot")?
+            .to_vec(),
     };
     if let Some(path) = &args.save {
         fs::write(path, &dump).map_err(|source| file(path, source))?;

@@ -17,7 +17,7 @@ use std::{
 
 use crate::{
     args::TopArgs,
-    fetch::{Agent, FetchError},
+    fetch::{AdminClient, FetchError},
     status::Status,
 };
 
@@ -47,7 +47,7 @@ type Latest = Result<Status, TopError>;
 /// # Errors
 /// When the agent or the terminal fails; a running screen only tells of an agent that does not answer.
 pub fn run(args: &TopArgs) -> Result<(), TopError> {
-    let agent = Agent::new(&args.agent)?;
+    let agent = AdminClient::new(&args.agent)?;
     if args.once || !io::stdout().is_terminal() {
         let status = fetch(&agent)?;
         let text = rows::plain(&status, args.pool.as_deref(), PLAIN_WIDTH);
@@ -61,12 +61,12 @@ pub fn run(args: &TopArgs) -> Result<(), TopError> {
     shown
 }
 
-fn fetch(agent: &Agent) -> Latest {
+fn fetch(agent: &AdminClient) -> Latest {
     Ok(serde_json::from_slice(&agent.get("/debug/status")?)?)
 }
 
 /// Asks every second, until nobody listens.
-fn follow(agent: &Agent, sender: &SyncSender<Latest>) {
+fn follow(agent: &AdminClient, sender: &SyncSender<Latest>) {
     while sender.send(fetch(agent)).is_ok() {
         thread::sleep(PERIOD);
     }

@@ -189,8 +189,7 @@ impl PrefixIndex {
     }
 
     /// How many blocks and turns are remembered, counted once per endpoint that holds them.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.iter().map(|slot| slot.table.len()).sum()
     }
 }

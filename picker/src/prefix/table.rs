@@ -44,6 +44,7 @@ pub(crate) struct TagTable {
     /// Region after region, each of the same number of buckets. No bucket at all until the first
     /// block comes.
     buckets: Vec<Bucket>,
+    held: usize,
 }
 
 impl TagTable {
@@ -51,6 +52,7 @@ impl TagTable {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
             buckets: vec![Bucket([EMPTY; WAYS]); Self::places_for(capacity) / WAYS],
+            held: 0,
         }
     }
 
@@ -67,13 +69,8 @@ impl TagTable {
     }
 
     /// How many blocks it holds.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.buckets
-            .iter()
-            .flat_map(|bucket| &bucket.0)
-            .filter(|tag| **tag != EMPTY)
-            .count()
+    pub(crate) const fn len(&self) -> usize {
+        self.held
     }
 
     /// Whether the block is held. Does not count as a use.
@@ -107,7 +104,11 @@ impl TagTable {
             let mut carried = key.tag;
             for place in bucket {
                 std::mem::swap(place, &mut carried);
-                if carried == key.tag || carried == EMPTY {
+                if carried == key.tag {
+                    return;
+                }
+                if carried == EMPTY {
+                    self.held += 1;
                     return;
                 }
             }
@@ -126,6 +127,7 @@ impl TagTable {
             for place in bucket.iter_mut().rev() {
                 std::mem::swap(place, &mut carried);
                 if carried == key.tag {
+                    self.held = self.held.saturating_sub(1);
                     return;
                 }
             }

@@ -259,3 +259,42 @@ fn the_page_names_every_series_and_no_other() {
     let named: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).collect();
     assert_eq!(named, shown);
 }
+
+#[test]
+fn the_prefix_index_shows_its_size_and_its_hits_under_the_references_names() {
+    let mut rig = Rig::new("");
+    let plugin = [
+        ("pool", "p"),
+        ("plugin_name", "approx-prefix-cache-producer"),
+        ("plugin_type", "approx-prefix-cache-producer"),
+    ];
+    let size = |rig: &Rig| rig.series("llm_d_epp_prefix_indexer_size", &plugin);
+    assert_eq!(size(&rig), 0);
+    let body = format!(r#"{{"model":"m","prompt":"{}"}}"#, "x".repeat(2_560));
+    for _ in 0..2 {
+        let (context, mut request, _) = rig.post(body.as_bytes(), &[]);
+        let list = rig.destination(context).unwrap();
+        let first = list.split(',').next().map(str::as_bytes);
+        rig.host.respond_with(context, b"200", first);
+        request.on_response_headers(&rig.host);
+        request.on_log(&rig.host);
+        rig.show();
+    }
+    assert_eq!(size(&rig), 10, "blocks of 256 bytes");
+    let below = |rig: &Rig, family: &str, le| {
+        let labels: Vec<_> = [("le", le)].into_iter().chain(plugin).collect();
+        rig.series(&format!("{family}_bucket"), &labels)
+    };
+    let ratio = "llm_d_epp_prefix_indexer_hit_ratio";
+    assert_eq!(
+        ["0", "0.8", "0.9", "1"].map(|le| below(&rig, ratio, le)),
+        [1, 1, 1, 2],
+        "nothing of the first, nearly all of the second"
+    );
+    let bytes = "llm_d_epp_prefix_indexer_hit_bytes";
+    assert_eq!(
+        ["0", "2048", "4096"].map(|le| below(&rig, bytes, le)),
+        [1, 1, 2]
+    );
+    assert_eq!(rig.series(&format!("{bytes}_count"), &plugin), 2, "of both");
+}
