@@ -155,9 +155,26 @@ fn finishes(place: &str, script: &str, mut command: Command, time: Duration) {
     }
 }
 
+/// What cargo and make tell those that they start. A person's shell has none of it, and another cargo would
+/// build everything anew for it.
+fn is_of_this_run(variable: &str) -> bool {
+    let prefixes = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "RUST_",
+        "MAKE",
+    ];
+    let names = ["CARGO", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "MFLAGS"];
+    names.contains(&variable) || prefixes.iter().any(|prefix| variable.starts_with(prefix))
+}
+
 fn shell(folder: &Path, script: &str) -> Command {
     let path = format!("{}:{}", programs().display(), env::var("PATH").unwrap());
     let mut command = Command::new("bash");
+    for (variable, _) in env::vars().filter(|(name, _)| is_of_this_run(name)) {
+        command.env_remove(variable);
+    }
     command
         .args(["-euo", "pipefail", "-c", script])
         .current_dir(folder)

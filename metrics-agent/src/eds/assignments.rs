@@ -3,19 +3,6 @@
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
-use envoy_types::pb::{
-    envoy::config::{
-        core::v3::{
-            Address, HealthStatus, SocketAddress, address::Address as Kind,
-            socket_address::PortSpecifier,
-        },
-        endpoint::v3::{
-            ClusterLoadAssignment, Endpoint as EnvoyEndpoint, LbEndpoint, LocalityLbEndpoints,
-            lb_endpoint::HostIdentifier,
-        },
-    },
-    google::protobuf::{Any, UInt32Value},
-};
 use picker::{Endpoint, Health};
 use prost::Message as _;
 use tokio::{
@@ -24,7 +11,14 @@ use tokio::{
 };
 use xxhash_rust::xxh64::Xxh64;
 
-use super::TYPE_URL;
+use super::{
+    TYPE_URL,
+    proto::{
+        Address, Any, ClusterLoadAssignment, Endpoint as EnvoyEndpoint, HealthStatus, LbEndpoint,
+        LocalityLbEndpoints, SocketAddress, UInt32Value, address::Address as Kind,
+        lb_endpoint::HostIdentifier, socket_address::PortSpecifier,
+    },
+};
 use crate::{
     hub::{Hub, Published},
     index::Publication,
@@ -147,9 +141,7 @@ pub(super) fn assignment(pool: &str, endpoints: &[Endpoint]) -> ClusterLoadAssig
         cluster_name: pool.to_owned(),
         endpoints: vec![LocalityLbEndpoints {
             lb_endpoints: endpoints.iter().map(lb_endpoint).collect(),
-            ..LocalityLbEndpoints::default()
         }],
-        ..ClusterLoadAssignment::default()
     }
 }
 
@@ -157,7 +149,6 @@ fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
     let address = SocketAddress {
         address: endpoint.id.address.ip().to_string(),
         port_specifier: Some(PortSpecifier::PortValue(endpoint.id.address.port().into())),
-        ..SocketAddress::default()
     };
     LbEndpoint {
         health_status: health(endpoint.health).into(),
@@ -168,9 +159,7 @@ fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
             address: Some(Address {
                 address: Some(Kind::SocketAddress(address)),
             }),
-            ..EnvoyEndpoint::default()
         })),
-        ..LbEndpoint::default()
     }
 }
 

@@ -8,6 +8,7 @@
 //! what changed of that is sent, not every new signal. `docs/eds.md` tells operators of it.
 
 mod assignments;
+pub mod proto;
 mod server;
 mod subscription;
 

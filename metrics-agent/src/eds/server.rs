@@ -2,14 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use envoy_types::pb::envoy::service::{
-    discovery::v3::{
-        DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
-    },
-    endpoint::v3::endpoint_discovery_service_server::{
-        EndpointDiscoveryService, EndpointDiscoveryServiceServer,
-    },
-};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::timeout,
@@ -18,7 +10,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::{debug, info, warn};
 
-use super::{Assignments, Heard, Subscription};
+use super::{
+    Assignments, Heard, Subscription,
+    proto::{
+        DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+        endpoint_discovery_service_server::{
+            EndpointDiscoveryService, EndpointDiscoveryServiceServer,
+        },
+    },
+};
 use crate::{shutdown::Shutdown, telemetry::Telemetry};
 
 /// Streams at a time. An Envoy opens one for each of its clusters.

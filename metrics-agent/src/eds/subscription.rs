@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use xxhash_rust::xxh64::Xxh64;
 
-use super::{Assignments, TYPE_URL};
+use super::{
+    Assignments, TYPE_URL,
+    proto::{DiscoveryRequest, DiscoveryResponse},
+};
 
 /// Names that one stream may ask for; far above the pools that an agent can have.
 const MAX_NAMES: usize = 1_024;
@@ -99,7 +101,6 @@ impl Subscription {
             resources,
             type_url: TYPE_URL.to_owned(),
             nonce: self.nonce(),
-            ..DiscoveryResponse::default()
         })
     }
 

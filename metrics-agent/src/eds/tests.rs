@@ -2,12 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use envoy_types::pb::{
-    envoy::{
-        config::endpoint::v3::{ClusterLoadAssignment, lb_endpoint::HostIdentifier},
-        service::discovery::v3::{DiscoveryRequest, DiscoveryResponse},
-    },
-    google::rpc,
+// What is told is read by the whole of Envoy's API.
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, lb_endpoint::HostIdentifier,
 };
 use picker::{Endpoint, EndpointId, Health, Millis, PoolSnapshot, Signals, SnapshotVersion};
 use prost::Message as _;
@@ -15,6 +12,7 @@ use prost::Message as _;
 use super::{
     Assignments, Heard, Subscription,
     assignments::{assignment, next},
+    proto::{DiscoveryRequest, DiscoveryResponse, Status},
 };
 use crate::{
     hub::Published,
@@ -87,9 +85,9 @@ fn about(response: &DiscoveryResponse, names: &[&str]) -> DiscoveryRequest {
 fn refusal(response: &DiscoveryResponse, names: &[&str]) -> DiscoveryRequest {
     DiscoveryRequest {
         version_info: String::new(),
-        error_detail: Some(rpc::Status {
+        error_detail: Some(Status {
             message: "no".to_owned(),
-            ..rpc::Status::default()
+            ..Status::default()
         }),
         ..about(response, names)
     }
@@ -117,6 +115,7 @@ fn each_pod_and_port_is_an_endpoint_with_health_and_weight() {
             endpoint("[fd00::1]:8000", Health::Draining, 100.0),
         ],
     );
+    let assignment = ClusterLoadAssignment::decode(assignment.encode_to_vec().as_slice()).unwrap();
     assert_eq!(assignment.cluster_name, "team/pool");
     assert_eq!(assignment.endpoints.len(), 1);
     let told: Vec<String> = assignment.endpoints[0]

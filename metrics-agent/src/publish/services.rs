@@ -5,14 +5,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_server::EndpointDiscoveryServiceServer;
 use tonic::{
     body::Body,
     codegen::{BoxFuture, Service, http},
 };
 
 use super::PushServer;
-use crate::eds::EdsServer;
+use crate::eds::{
+    EdsServer, proto::endpoint_discovery_service_server::EndpointDiscoveryServiceServer,
+};
 
 const ENDPOINT_DISCOVERY: &str = "/envoy.service.endpoint.v3.EndpointDiscoveryService/";
 
