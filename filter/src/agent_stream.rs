@@ -302,12 +302,12 @@ impl AgentStream {
         }
     }
 
-    fn report(&mut self, host: &dyn Host, worker: &mut Worker, now: Millis) {
+    fn report(&mut self, host: &dyn Host, worker: &Worker, now: Millis) {
         let Link::Up(session) = &self.link else {
             return;
         };
         for index in session.pools.clone() {
-            let loads = worker.loads(host, index, now);
+            let loads = worker.loads(index);
             let Some(feed) = self.feeds.get_mut(index) else {
                 continue;
             };

@@ -490,7 +490,7 @@ impl PoolMetrics {
             in_flight: gauge("zerohop_in_flight_requests"),
             endpoints: gauge("zerohop_endpoints"),
             snapshot_age_ms: gauge("zerohop_snapshot_age_ms"),
-            prefix_size: gauge(kinds::PREFIX_SIZE),
+            prefix_size: gauge(&[kinds::PREFIX_PLUGIN, "llm_d_epp_prefix_indexer_size"].concat()),
             waiting: [
                 "llm_d_epp_flow_control_queue_size",
                 "llm_d_epp_flow_control_queue_bytes",

@@ -131,12 +131,11 @@ impl Root {
                 worker.metrics().took_over(host);
             }
             leader.led = leads;
+            worker.show_pools(host, now, |index| leader.leases.holds(index));
             leader.stream.tick(host, &mut worker, &leader.leases, now);
+        } else {
+            worker.show_pools(host, now, |_| true);
         }
-        let leader = deciding.leader.as_ref();
-        worker.show_pools(host, now, |index| {
-            leader.is_none_or(|leader| leader.leases.holds(index))
-        });
     }
 
     /// A queue of ours was filled.

@@ -52,6 +52,13 @@ impl Histogram {
         self.any = true;
     }
 
+    /// Takes over what `other` observed and did not show yet: to show one histogram under two names, it need
+    /// not be filled twice. Both must have the same bounds and be shown together every time.
+    pub(super) fn repeat(&mut self, other: &Self) {
+        self.counts.clone_from(&other.counts);
+        (self.sum, self.any) = (other.sum, other.any);
+    }
+
     /// Shows what was observed since the last time. `labels` stand in the name as they are.
     pub(super) fn show(&mut self, host: &dyn Host, kind: &Kind, labels: &str) {
         if !std::mem::take(&mut self.any) {
@@ -144,6 +151,31 @@ mod tests {
         histogram.show(&host, &KIND, "m=.=a;.;");
         assert_eq!(envoy.metric("m=.=a;.;x_seconds_sum"), 103);
         assert_eq!(envoy.metric("m=.=a;.;x_seconds_count"), 6);
+    }
+
+    #[test]
+    fn one_histogram_is_shown_under_two_names() {
+        const OTHER: Kind = Kind {
+            family: "y_seconds",
+            ..KIND
+        };
+        let envoy = FakeEnvoy::new();
+        let host = envoy.vm();
+        let (mut one, mut two) = (Histogram::default(), Histogram::default());
+        for value in [700_000, 2_400_000, 0] {
+            one.observe(&KIND, value);
+            two.repeat(&one);
+            one.show(&host, &KIND, "");
+            two.show(&host, &OTHER, "");
+            two.repeat(&one);
+            two.show(&host, &OTHER, "");
+        }
+        for family in ["x_seconds", "y_seconds"] {
+            assert_eq!(envoy.metric(&format!("{family}_count")), 3);
+            assert_eq!(envoy.metric(&format!("{family}_sum")), 3, "3.1");
+            let le = envoy.metric(&format!("le=.=1;.;{family}_bucket"));
+            assert_eq!(le, 2);
+        }
     }
 
     #[test]

@@ -163,19 +163,13 @@ pub(super) const PLUGIN: Kind = Kind {
 };
 
 /// Under which name the reference's prefix index shows itself.
-macro_rules! prefix_plugin {
-    () => {
-        "plugin_name=.=approx-prefix-cache-producer;.;plugin_type=.=approx-prefix-cache-producer;.;"
-    };
-}
-
-/// How many entries the prefix index has.
-pub(super) const PREFIX_SIZE: &str = concat!(prefix_plugin!(), "llm_d_epp_prefix_indexer_size");
+pub(super) const PREFIX_PLUGIN: &str =
+    "plugin_name=.=approx-prefix-cache-producer;.;plugin_type=.=approx-prefix-cache-producer;.;";
 
 /// How much of a prompt the index held for the chosen endpoint, in thousandths.
 pub(super) const HIT_RATIO: Kind = Kind {
     family: "llm_d_epp_prefix_indexer_hit_ratio",
-    labels: prefix_plugin!(),
+    labels: PREFIX_PLUGIN,
     scale: 1_000,
     bounds: &[0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000],
 };
@@ -183,7 +177,7 @@ pub(super) const HIT_RATIO: Kind = Kind {
 /// How many bytes of it that were.
 pub(super) const HIT_BYTES: Kind = Kind {
     family: "llm_d_epp_prefix_indexer_hit_bytes",
-    labels: prefix_plugin!(),
+    labels: PREFIX_PLUGIN,
     scale: 1,
     bounds: &[
         0, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536,

@@ -46,6 +46,7 @@ pub struct RequestMetrics {
     rows: Vec<Row>,
     pools: usize,
     decisions: Histogram,
+    /// The same under the name that plugins have.
     plugin: Histogram,
     filter: Histogram,
     attempts: [Counter; 2],
@@ -217,7 +218,6 @@ impl RequestMetrics {
     /// A decision took so long, and named an endpoint or none.
     pub fn decided(&mut self, nanos: u64, named: bool) {
         self.decisions.observe(&DECISION, nanos / 1_000);
-        self.plugin.observe(&PLUGIN, nanos / 1_000);
         let [named_none, named_one] = &mut self.attempts;
         if named { named_one } else { named_none }.add();
     }
@@ -256,6 +256,7 @@ impl RequestMetrics {
         for row in &mut self.rows {
             row.show(host);
         }
+        self.plugin.repeat(&self.decisions);
         self.decisions.show(host, &DECISION, "");
         self.plugin.show(host, &PLUGIN, "");
         self.filter.show(host, &FILTER, "");

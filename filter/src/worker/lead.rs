@@ -53,9 +53,10 @@ impl Worker {
         (snapshot.pool == pool.config.name).then_some(snapshot)
     }
 
-    /// As leader: what this Envoy has in flight per endpoint of a pool, sorted by endpoint.
-    pub fn loads(&mut self, host: &dyn Host, index: usize, now: Millis) -> Vec<Load> {
-        self.look_around(host, index, now);
+    /// As leader: what this Envoy had in flight per endpoint of a pool when its gauges were shown, sorted by
+    /// endpoint.
+    #[must_use]
+    pub fn loads(&self, index: usize) -> Vec<Load> {
         let pool = self.pools.get(index);
         pool.map_or(Vec::new(), |pool| pool.view.loads().collect())
     }
